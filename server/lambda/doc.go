@@ -1,0 +1,12 @@
+// Package lambda is what a cloud function written in Go imports. It needs the standard library only.
+//
+// A function is a plain Go function with its own input and output types:
+//
+//	func quote(ctx context.Context, c *lambda.Call, in QuoteIn) (QuoteOut, error)
+//
+//	lambda.Op("quote", quote, lambda.UserRequired())
+//
+// Arguments are one JSON object. A field of the input struct that is neither a pointer nor tagged
+// `lambda:"optional"` must be sent; a field that the struct does not have is refused; both answers
+// name the field. ctx ends at the function's deadline. A panic is an internal error of that call only.
+package lambda

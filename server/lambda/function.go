@@ -1,0 +1,46 @@
+package lambda
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"time"
+)
+
+// Function is one declared function. Make it with Op.
+type Function struct {
+	Name         string
+	UserRequired bool          // only for a logged-in user
+	KeyRequired  bool          // only with an API key
+	Timeout      time.Duration // 0: the server's default, 60 s
+	In           reflect.Type  // struct type of the arguments
+	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
+}
+
+// Option changes a Function as it is declared.
+type Option func(*Function)
+
+// UserRequired refuses callers that are not logged in.
+func UserRequired() Option { return func(f *Function) { f.UserRequired = true } }
+
+// KeyRequired refuses callers without an API key.
+func KeyRequired() Option { return func(f *Function) { f.KeyRequired = true } }
+
+// Timeout sets the deadline of one call.
+func Timeout(d time.Duration) Option { return func(f *Function) { f.Timeout = d } }
+
+// Op declares a function that is called with a JSON object and answers with a JSON value.
+func Op[In, Out any](name string, fn func(context.Context, *Call, In) (Out, error), opts ...Option) Function {
+	f := Function{Name: name, In: reflect.TypeFor[In]()}
+	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (any, error) {
+		var in In
+		if err := json.Unmarshal(args, &in); err != nil {
+			return nil, err
+		}
+		return fn(ctx, c, in)
+	}
+	for _, o := range opts {
+		o(&f)
+	}
+	return f
+}
