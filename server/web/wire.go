@@ -1,0 +1,72 @@
+package web
+
+import (
+	"crema/server/base/fault"
+)
+
+// WireError is the error object that every door sends.
+type WireError struct {
+	Name    string         `json:"name"`
+	Code    int            `json:"code"`
+	Message string         `json:"message"`
+	Info    map[string]any `json:"info,omitempty"`
+	Status  int            `json:"-"` // HTTP
+}
+
+type wireCode struct {
+	name   string
+	code   int
+	status int
+}
+
+// wireCodes is the one table from fault codes to the wire: Skygear v1's names and numbers with their
+// HTTP statuses. Codes that Skygear lacks use its nearest name and the status that HTTP has for them.
+var wireCodes = map[fault.Code]wireCode{
+	fault.Unauthenticated:      {"NotAuthenticated", 101, 401},
+	fault.Denied:               {"PermissionDenied", 102, 403},
+	fault.KeyRefused:           {"AccessKeyNotAccepted", 103, 401},
+	fault.TokenRefused:         {"AccessTokenNotAccepted", 104, 401},
+	fault.CredentialsRefused:   {"InvalidCredentials", 105, 401},
+	fault.SignatureRefused:     {"InvalidSignature", 106, 401},
+	fault.BadRequest:           {"BadRequest", 107, 400},
+	fault.Invalid:              {"InvalidArgument", 108, 400},
+	fault.Duplicate:            {"Duplicated", 109, 409},
+	fault.NotFound:             {"ResourceNotFound", 110, 404},
+	fault.NotSupported:         {"NotSupported", 111, 501},
+	fault.NotImplemented:       {"NotImplemented", 112, 501},
+	fault.Constraint:           {"ConstraintViolated", 113, 409},
+	fault.Incompatible:         {"IncompatibleSchema", 114, 409},
+	fault.AtomicFailure:        {"AtomicOperationFailure", 115, 409},
+	fault.PartialFailure:       {"PartialOperationFailure", 116, 200},
+	fault.UnknownOperation:     {"UndefinedOperation", 117, 404},
+	fault.Unavailable:          {"PluginUnavailable", 118, 503},
+	fault.UpstreamTimeout:      {"PluginTimeout", 119, 504},
+	fault.QueryInvalid:         {"RecordQueryInvalid", 120, 400},
+	fault.Initializing:         {"PluginInitializing", 121, 503},
+	fault.Timeout:              {"ResponseTimeout", 122, 503},
+	fault.ArgumentDenied:       {"DeniedArgument", 123, 403},
+	fault.QueryDenied:          {"RecordQueryDenied", 124, 403},
+	fault.NotConfigured:        {"NotConfigured", 125, 503},
+	fault.PolicyViolated:       {"PasswordPolicyViolated", 126, 500},
+	fault.Disabled:             {"UserDisabled", 127, 403},
+	fault.VerificationRequired: {"VerificationRequired", 128, 403},
+	fault.Internal:             {"UnexpectedError", 10000, 500},
+	fault.AccountMissing:       {"UnexpectedAuthInfoNotFound", 10001, 500},
+	fault.DatabaseUnavailable:  {"UnexpectedUnableToOpenDatabase", 10002, 503},
+
+	fault.MethodRefused:       {"UndefinedOperation", 117, 405},
+	fault.TooLarge:            {"BadRequest", 107, 413},
+	fault.MediaType:           {"BadRequest", 107, 415},
+	fault.RateLimited:         {"PluginUnavailable", 118, 429},
+	fault.IdempotencyConflict: {"Duplicated", 109, 409},
+}
+
+// Wire returns what the caller may know of err. It is never empty and reveals no cause.
+func Wire(err error) WireError {
+	f := fault.From(err)
+	c, ok := wireCodes[f.Code]
+	if !ok {
+		c = wireCodes[fault.Internal]
+	}
+	return WireError{Name: c.name, Code: c.code, Message: f.Message, Info: f.Details, Status: c.status}
+}
