@@ -1,0 +1,11 @@
+// Package records saves, finds, reads and deletes records for whoever acts.
+//
+// Way in: Service.Save, Fetch, Query, Delete; Decode* turn the parameters of the wire into requests and
+// AppendJSON writes a record in its wire form; ForFunctions is what cloud functions get. The actor comes
+// from acl.FromContext. Tables: one per record type (package schema makes them).
+//
+// Invariants: a save is one statement per record type and decides access inside that statement; a save
+// compares the version of the schema it was made for inside the statement too; only the sent fields
+// change; one bad record of a batch never spoils the others unless the batch is atomic; table `user`
+// is never deleted from. Wire: skygear §3.
+package records

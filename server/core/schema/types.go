@@ -1,0 +1,107 @@
+package schema
+
+import (
+	"strings"
+
+	"crema/server/core/acl"
+)
+
+// Kind is the type of a field without its target.
+type Kind string
+
+// The kinds, by their wire names. Wire: skygear §3.3.
+const (
+	String   Kind = "string"
+	Number   Kind = "number"
+	Integer  Kind = "integer"
+	Boolean  Kind = "boolean"
+	Datetime Kind = "datetime"
+	JSON     Kind = "json"
+	Location Kind = "location"
+	Geometry Kind = "geometry"
+	Ref      Kind = "ref"
+	Asset    Kind = "asset"
+	Sequence Kind = "sequence"
+	Unknown  Kind = "unknown"
+)
+
+// FieldType is the type of a field.
+type FieldType struct {
+	Kind       Kind
+	Target     string // record type that a Ref points to
+	Underlying string // PostgreSQL's name of the type
+}
+
+// String returns the wire name: "string", "ref(category)".
+func (t FieldType) String() string {
+	if t.Kind == Ref {
+		return "ref(" + t.Target + ")"
+	}
+	return string(t.Kind)
+}
+
+// ParseFieldType reads a wire name. Types that nobody can ask for, such as unknown, are not ok.
+func ParseFieldType(s string) (t FieldType, ok bool) {
+	if target, found := strings.CutPrefix(s, "ref("); found {
+		target, ok = strings.CutSuffix(target, ")")
+		return FieldType{Kind: Ref, Target: target}, ok && target != ""
+	}
+	switch Kind(s) {
+	case String, Number, Integer, Boolean, Datetime, JSON, Location, Geometry, Asset, Sequence:
+		return FieldType{Kind: Kind(s)}, true
+	}
+	return FieldType{}, false
+}
+
+// Column is a field of a record type.
+type Column struct {
+	Name string
+	FieldType
+	Sequence string // quoted, qualified name of the sequence that numbers it, for kind Sequence
+}
+
+// Field is a field that somebody needs.
+type Field struct {
+	Name string
+	Type FieldType
+}
+
+// Change asks for a record type and fields of it.
+type Change struct {
+	Type   string
+	Fields []Field
+}
+
+// Type is a record type. It never changes; a later Snapshot holds another one.
+type Type struct {
+	Name          string
+	Table         string     // quoted, with the schema
+	Columns       []Column   // without the reserved ones, by name
+	CreationRoles []string   // who may create; empty: every user
+	HasDefault    bool       // DefaultAccess is set
+	DefaultAccess acl.Access // given to records saved without a list
+	byName        map[string]int
+}
+
+// Column returns the field of this name, or nil.
+func (t *Type) Column(name string) *Column {
+	i, ok := t.byName[name]
+	if !ok {
+		return nil
+	}
+	return &t.Columns[i]
+}
+
+// Snapshot is a picture of all record types. It never changes.
+type Snapshot struct {
+	Version int64
+	GeoPath string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
+	types   map[string]*Type
+	names   []string
+}
+
+// Type returns the record type of this name, or nil.
+func (s *Snapshot) Type(name string) *Type { return s.types[name] }
+
+// Names returns the names of all record types, sorted.
+func (s *Snapshot) Names() []string { return s.names }
