@@ -43,7 +43,9 @@ CREATE TABLE app._payment (
   mode            text NOT NULL CHECK (mode IN ('sandbox', 'test', 'live')),
   kind            text NOT NULL CHECK (kind IN ('charge', 'payment_intent', 'checkout_session')),
   idempotency_key text NOT NULL UNIQUE,
-  request         jsonb NOT NULL,
+  request         jsonb NOT NULL,  -- without the card token
+  token_hash      bytea,           -- the same token for the same order is the same attempt
+  token_sealed    bytea,           -- encrypted for a replay, gone when the attempt is final
   state           text NOT NULL CHECK (state IN ('pending', 'sent', 'unknown', 'requires_action',
                                                  'succeeded', 'failed', 'voided', 'needs_review')),
   provider_id     text UNIQUE,
@@ -52,11 +54,11 @@ CREATE TABLE app._payment (
   currency        char(3) NOT NULL,
   failure_code    text,
   decline_code    text,
-  message         text,
   request_id      text,
   card_brand      text,
   card_last4      text,
-  ambiguous_seen  boolean NOT NULL DEFAULT false,
+  ambiguous_seen  boolean NOT NULL DEFAULT false, -- a try may have been executed without our knowing
+  error_stored    boolean NOT NULL DEFAULT false, -- the provider answers every replay with its own error
   tries           int NOT NULL DEFAULT 0,
   sent_at         timestamptz,
   next_try_at     timestamptz NOT NULL DEFAULT now(),
