@@ -1,0 +1,96 @@
+package telemetry
+
+import (
+	"database/sql"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics is the server's own registry. Nothing is registered globally, so a test may have many.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// NewMetrics returns a registry with the metrics of HTTP, of the Go runtime and of the process.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crema_http_requests_total", Help: "Requests answered, by method, route and status.",
+		}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "crema_http_request_duration_seconds", Help: "Time to answer a request.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "crema_http_requests_in_flight", Help: "Requests that are being answered.",
+		}),
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Counter is a number that only grows, one for each combination of label values.
+type Counter struct{ vec *prometheus.CounterVec }
+
+// Counter registers crema_<name>. Asked for twice, it returns the same counter. Label values must
+// come from a small closed set: never an id, an e-mail address or anything that a client sends.
+func (m *Metrics) Counter(name, help string, labels ...string) Counter {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "crema_" + name, Help: help}, labels)
+	err := m.registry.Register(vec)
+	if already, ok := err.(prometheus.AlreadyRegisteredError); ok {
+		if existing, ok := already.ExistingCollector.(*prometheus.CounterVec); ok {
+			vec = existing
+		}
+	}
+	return Counter{vec: vec}
+}
+
+// Add counts n more for these label values, given in the order of the labels. A wrong number of
+// values counts nothing.
+func (c Counter) Add(n float64, values ...string) {
+	if counter, err := c.vec.GetMetricWithLabelValues(values...); err == nil {
+		counter.Add(n)
+	}
+}
+
+// Begin counts a request as in flight until Observe.
+func (m *Metrics) Begin() { m.inFlight.Inc() }
+
+// Observe counts a request that is answered. Route is a pattern, never a path.
+func (m *Metrics) Observe(method, route string, status int, took time.Duration) {
+	m.inFlight.Dec()
+	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
+	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+}
+
+// WatchPool publishes the state of a connection pool; stats is called when somebody asks.
+func (m *Metrics) WatchPool(stats func() sql.DBStats) {
+	gauge := func(name, help string, value func(sql.DBStats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "crema_db_" + name, Help: help},
+			func() float64 { return value(stats()) })
+	}
+	for _, c := range []prometheus.Collector{
+		gauge("connections_max", "Connections the pool may open.", func(s sql.DBStats) float64 { return float64(s.MaxOpenConnections) }),
+		gauge("connections_in_use", "Connections in use.", func(s sql.DBStats) float64 { return float64(s.InUse) }),
+		gauge("connections_idle", "Connections at rest.", func(s sql.DBStats) float64 { return float64(s.Idle) }),
+		gauge("waits", "Times somebody waited for a connection.", func(s sql.DBStats) float64 { return float64(s.WaitCount) }),
+		gauge("wait_seconds", "Time waited for connections.", func(s sql.DBStats) float64 { return s.WaitDuration.Seconds() }),
+	} {
+		_ = m.registry.Register(c) // a second pool is not watched
+	}
+}
+
+// Handler answers with everything in the text format of Prometheus. It checks no credentials.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
