@@ -108,3 +108,19 @@ func (g *Gate) Require(ctx context.Context, a acl.Actor) (acl.Actor, error) {
 	}
 	return a, err
 }
+
+// ForFunction is the gate of a function: a user, a key, or whoever comes. A user's account and roles
+// are looked up only where a function asks for a user.
+func (g *Gate) ForFunction(ctx context.Context, c Credentials, userRequired, keyRequired bool) (acl.Actor, error) {
+	switch {
+	case userRequired:
+		a, err := g.Authenticate(c)
+		if err != nil {
+			return a, err
+		}
+		return g.Require(ctx, a)
+	case keyRequired:
+		return g.Authenticate(c)
+	}
+	return g.Optional(c), nil
+}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"maps"
+
 	"crema/server/base/fault"
 )
 
@@ -68,5 +70,31 @@ func Wire(err error) WireError {
 	if !ok {
 		c = wireCodes[fault.Internal]
 	}
-	return WireError{Name: c.name, Code: c.code, Message: f.Message, Info: f.Details, Status: c.status}
+	return WireError{Name: c.name, Code: c.code, Message: f.Message, Info: wireInfo(f.Details), Status: c.status}
+}
+
+// wireInfo turns the errors inside details into error objects of the wire.
+func wireInfo(details map[string]any) map[string]any {
+	out := maps.Clone(details)
+	for k, v := range details {
+		if w := wireValue(v); w != nil {
+			out[k] = w
+		}
+	}
+	return out
+}
+
+// wireValue returns nil for what needs no change.
+func wireValue(v any) any {
+	switch v := v.(type) {
+	case *fault.Error:
+		return Wire(v)
+	case []*fault.Error:
+		list := make([]WireError, len(v))
+		for i, e := range v {
+			list[i] = Wire(e)
+		}
+		return list
+	}
+	return nil
 }
