@@ -2,7 +2,7 @@
 -- schema with, and who may see and change single fields.
 -- +goose Up
 CREATE TABLE app._schema_version (
-  only    boolean PRIMARY KEY DEFAULT true CHECK (only),
+  one     boolean PRIMARY KEY DEFAULT true CHECK (one),
   version bigint  NOT NULL
 );
 INSERT INTO app._schema_version (version) VALUES (1);
