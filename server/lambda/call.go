@@ -3,6 +3,7 @@ package lambda
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // Call is what a function gets beside its arguments.
@@ -25,10 +26,12 @@ type Actor struct {
 // Record is a record as functions see it. Field values are string, float64, int64, bool, nil,
 // time.Time, json.RawMessage (arrays and objects), Reference and Location.
 type Record struct {
-	ID     string         // "type/key"
-	Owner  string         // user id; set by the server on save
-	Access []AccessEntry  // nil: everybody reads; empty: owner only
-	Fields map[string]any // data columns
+	ID        string         // "type/key"
+	Owner     string         // user id; set by the server on save
+	CreatedAt time.Time      // set by the server
+	UpdatedAt time.Time      // set by the server
+	Access    []AccessEntry  // nil: everybody reads; empty: owner only
+	Fields    map[string]any // data columns
 }
 
 // AccessEntry grants Level ("read" or "write") to exactly one of the public, a role or a user.

@@ -299,8 +299,9 @@ func (s *Service) result(ctx context.Context, id string) (lambda.Payment, error)
 }
 
 func (r record) forFunctions() *lambda.Record {
-	return &lambda.Record{ID: "payment_record/" + r.ID, Owner: r.Owner, Access: []lambda.AccessEntry{}, Fields: map[string]any{
-		"receipt_email": r.Email, "product": r.Product, "amount": r.Amount, "amount_minor": r.AmountMinor,
-		"currency": r.Currency, "charge_id": r.ChargeID, "order_id": r.OrderID, "status": r.Status,
-	}}
+	return &lambda.Record{ID: "payment_record/" + r.ID, Owner: r.Owner, CreatedAt: r.CreatedAt, UpdatedAt: r.CreatedAt,
+		Access: []lambda.AccessEntry{}, Fields: map[string]any{
+			"receipt_email": r.Email, "product": r.Product, "amount": r.Amount, "amount_minor": r.AmountMinor,
+			"currency": r.Currency, "charge_id": r.ChargeID, "order_id": r.OrderID, "status": r.Status,
+		}}
 }

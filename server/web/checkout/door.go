@@ -1,0 +1,118 @@
+package checkout
+
+import (
+	"bytes"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"crema/server/core/payments"
+	"crema/server/web"
+	"crema/server/web/checkout/assets"
+)
+
+// Config is what the door needs.
+type Config struct {
+	Payments       *payments.Service
+	Currency       string       // of the shop, lower case
+	APIKey         string       // the client key: it is public
+	PublishableKey string       // pk_..., public too
+	Tokens         http.Handler // the sandbox's tokens; nil with real keys
+}
+
+// Door serves the shop's money side.
+type Door struct {
+	c       Config
+	started time.Time
+}
+
+// New returns the door.
+func New(c Config) *Door { return &Door{c: c, started: time.Now()} }
+
+// Routes returns the paths of the door; Owns says which they are.
+func (d *Door) Routes() chi.Router {
+	r := chi.NewRouter()
+	r.Method(http.MethodGet, "/payments/config.json", web.Handler(d.config))
+	r.Get("/stripe/checkout.js", d.script)
+	r.Get("/_stripe/checkout.js", d.script)
+	if d.c.Tokens != nil {
+		r.Get("/_stripe/checkout/frame", d.frame)
+		r.Get("/_stripe/checkout/frame.js", d.asset("frame.js", "text/javascript; charset=utf-8"))
+		r.Get("/_stripe/checkout/frame.css", d.asset("frame.css", "text/css; charset=utf-8"))
+		r.Mount("/_stripe/v1", d.c.Tokens)
+	}
+	return r
+}
+
+// sandboxBanner stands on every page while no money moves.
+const sandboxBanner = "Sandbox – no real money moves. Pay with a test card."
+
+type shopConfig struct {
+	Mode     payments.Mode      `json:"mode"`
+	Currency string             `json:"currency"`
+	Key      string             `json:"key"`
+	APIKey   string             `json:"api_key"`
+	Popup    string             `json:"popup"`
+	Banner   string             `json:"banner"`
+	Products []payments.Product `json:"products"`
+}
+
+// config tells a page all that it needs to sell. Everything in it is public.
+func (d *Door) config(w http.ResponseWriter, r *http.Request) error {
+	products, err := d.c.Payments.Products(r.Context())
+	if err != nil {
+		return err
+	}
+	c := shopConfig{Mode: d.c.Payments.Mode(), Currency: d.c.Currency, Key: d.c.PublishableKey, APIKey: d.c.APIKey,
+		Products: products, Popup: "/stripe/checkout.js"}
+	switch c.Mode {
+	case payments.Sandbox:
+		c.Banner = sandboxBanner
+	case payments.Test:
+		c.Banner = "Test mode – no real money moves."
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	web.WriteJSON(w, http.StatusOK, c)
+	return nil
+}
+
+// retired answers old pages once real keys are set: Stripe no longer supports this popup.
+const retired = `window.StripeCheckout={configure:function(){return this},close:function(){},open:function(){` +
+	`window.alert("This way of paying is switched off. You have not been charged.")}};` +
+	`console.error("checkout.js works in the sandbox only: Stripe has retired this popup. Use the hosted checkout.");`
+
+func (d *Door) script(w http.ResponseWriter, r *http.Request) {
+	if d.c.Tokens != nil {
+		d.asset("checkout.js", "text/javascript; charset=utf-8")(w, r)
+		return
+	}
+	d.send(w, r, "checkout.js", "text/javascript; charset=utf-8", []byte(retired))
+}
+
+// frame is the card form, which pages of any origin may show.
+func (d *Door) frame(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", assets.FramePolicy)
+	w.Header().Del("X-Frame-Options")
+	d.asset("frame.html", "text/html; charset=utf-8")(w, r)
+}
+
+func (d *Door) asset(name, contentType string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := fs.ReadFile(assets.FS, name)
+		if err != nil {
+			web.WriteError(w, r, err)
+			return
+		}
+		d.send(w, r, name, contentType, body)
+	}
+}
+
+func (d *Door) send(w http.ResponseWriter, r *http.Request, name, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	http.ServeContent(w, r, name, d.started, bytes.NewReader(body))
+}

@@ -1,0 +1,8 @@
+// Package skygear is the door that speaks the wire of Skygear v1: one JSON object in, one envelope out,
+// on every path that no other door owns. Actions are looked up by path first ("/record/save"), then by
+// the body's "action".
+//
+// Way in: New, then ServeHTTP for everything that is left of the path space. It has the actions
+// record:save, record:fetch, record:query and record:delete, the home action, and every function of
+// the functions room. An action is one line in the table of actions.go.
+package skygear

@@ -1,0 +1,118 @@
+package skygear
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"crema/server/base/fault"
+	"crema/server/core/functions"
+	"crema/server/core/records"
+	"crema/server/web"
+)
+
+// Config is what the door needs.
+type Config struct {
+	Gate      *web.Gate
+	Records   *records.Service
+	Functions *functions.Service
+	MaxBody   int64 // bytes
+}
+
+// Door answers the wire.
+type Door struct {
+	c       Config
+	actions map[string]action
+}
+
+// New returns the door.
+func New(c Config) *Door {
+	d := &Door{c: c}
+	d.actions = d.table()
+	return d
+}
+
+// ServeHTTP answers any method on any path; the wire does not look at the method.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := web.ReadBody(w, r, d.c.MaxBody)
+	if err != nil {
+		web.WriteError(w, r, err)
+		return
+	}
+	params, ok := decode(body)
+	if !ok { // the wire has no envelope for what is not JSON
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	web.Handler(func(w http.ResponseWriter, r *http.Request) error {
+		run, err := d.resolve(r, params)
+		if err != nil {
+			return err
+		}
+		return run(w, r, call{params: params, credentials: credentials(r, params)})
+	}).ServeHTTP(w, r)
+}
+
+// decode reads the first JSON value, which must be an object. Nothing at all counts as {}.
+func decode(body []byte) (records.Params, bool) {
+	params := records.Params{}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return params, true
+	}
+	err := json.NewDecoder(bytes.NewReader(body)).Decode(&params)
+	return params, err == nil && params != nil
+}
+
+// resolve finds what to run: the path wins over "action"; a function wins over an action of ours.
+func (d *Door) resolve(r *http.Request, params records.Params) (handler, error) {
+	if name := actionOfPath(r.URL.Path); name != "" {
+		if h := d.find(name); h != nil {
+			return h, nil
+		}
+	}
+	name := text(params["action"])
+	if h := d.find(name); h != nil {
+		return h, nil
+	}
+	if _, err := d.c.Functions.Lookup(name); err != nil { // knows names that are nearly right
+		return nil, err
+	}
+	return nil, fault.New(fault.UnknownOperation, "skygear.unknown_action", "there is no action or function of this name")
+}
+
+func (d *Door) find(name string) handler {
+	if d.c.Functions.Has(name) {
+		return func(w http.ResponseWriter, r *http.Request, c call) error { return d.lambda(w, r, c, name) }
+	}
+	if a, ok := d.actions[name]; ok {
+		return a.serve(d.c.Gate)
+	}
+	return nil
+}
+
+func actionOfPath(path string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", ":")
+}
+
+// text returns a JSON string's value; anything else counts as absent.
+func text(raw json.RawMessage) string {
+	var s string
+	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// credentials takes the headers first, then the body.
+func credentials(r *http.Request, params records.Params) web.Credentials {
+	c := web.HeaderCredentials(r)
+	if c.APIKey == "" {
+		c.APIKey = text(params["api_key"])
+	}
+	if c.Token == "" {
+		c.Token = text(params["access_token"])
+	}
+	c.UserID = text(params["_user_id"])
+	return c
+}

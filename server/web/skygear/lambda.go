@@ -1,0 +1,38 @@
+package skygear
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"crema/server/core/acl"
+	"crema/server/web"
+)
+
+// lambda calls a function with the body's "args". A null result leaves the envelope empty.
+func (d *Door) lambda(w http.ResponseWriter, r *http.Request, c call, name string) error {
+	f, err := d.c.Functions.Lookup(name)
+	if err != nil {
+		return err
+	}
+	actor, err := d.c.Gate.ForFunction(r.Context(), c.credentials, f.UserRequired, f.KeyRequired)
+	if err != nil {
+		return err
+	}
+	args := c.params["args"]
+	if args == nil {
+		args = json.RawMessage("{}")
+	}
+	result, err := d.c.Functions.Invoke(acl.WithActor(r.Context(), actor), name, args)
+	if err != nil {
+		return err
+	}
+	if result = bytes.TrimSpace(result); len(result) == 0 || string(result) == "null" {
+		web.WriteRaw(w, http.StatusOK, []byte("{}\n"))
+		return nil
+	}
+	b := append(make([]byte, 0, len(result)+16), `{"result":`...)
+	b = append(b, result...)
+	web.WriteRaw(w, http.StatusOK, append(b, "}\n"...))
+	return nil
+}
