@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"crema/migrations"
+	"crema/server/base/cluster"
 	"crema/server/base/fault"
 	"crema/server/base/pg"
 )
@@ -88,7 +89,15 @@ func findServer() (string, error) {
 	if u := os.Getenv("CREMA_TEST_DATABASE_URL"); u != "" {
 		return u, nil
 	}
-	return "", fault.New(fault.NotConfigured, "testkit.no_server", "set CREMA_TEST_DATABASE_URL")
+	dir, err := os.MkdirTemp("", "crema-test-")
+	if err != nil {
+		return "", err
+	}
+	c, err := cluster.Start(context.Background(), cluster.Config{Dir: dir, Fast: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return "", err
+	}
+	return c.URL("postgres"), nil
 }
 
 func administer(fn func(context.Context, *pg.DB) error) error {

@@ -31,9 +31,8 @@ type Door struct {
 // New returns the door.
 func New(c Config) *Door { return &Door{c: c, started: time.Now()} }
 
-// Routes returns the paths of the door; Owns says which they are.
-func (d *Door) Routes() chi.Router {
-	r := chi.NewRouter()
+// Register hangs the door's paths, which have no common prefix, on r.
+func (d *Door) Register(r chi.Router) {
 	r.Method(http.MethodGet, "/payments/config.json", web.Handler(d.config))
 	r.Get("/stripe/checkout.js", d.script)
 	r.Get("/_stripe/checkout.js", d.script)
@@ -41,9 +40,8 @@ func (d *Door) Routes() chi.Router {
 		r.Get("/_stripe/checkout/frame", d.frame)
 		r.Get("/_stripe/checkout/frame.js", d.asset("frame.js", "text/javascript; charset=utf-8"))
 		r.Get("/_stripe/checkout/frame.css", d.asset("frame.css", "text/css; charset=utf-8"))
-		r.Mount("/_stripe/v1", d.c.Tokens)
+		r.Handle("/_stripe/v1/*", d.c.Tokens)
 	}
-	return r
 }
 
 // sandboxBanner stands on every page while no money moves.

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"crema/server/base/cluster"
+	"crema/server/base/config"
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/base/telemetry"
+	"crema/server/core/acl"
+	"crema/server/core/functions"
+	"crema/server/core/payments"
+	"crema/server/core/payments/sandbox"
+	"crema/server/core/records"
+	"crema/server/core/schema"
+	"crema/server/core/users"
+	"crema/server/lambda"
+	"crema/server/web"
+	"crema/server/web/static"
+)
+
+// Grace is how long requests in flight may take to finish when the app stops.
+const Grace = 10 * time.Second
+
+// App is a running Crema.
+type App struct {
+	c        *config.Config
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	cluster  *cluster.Cluster // nil with DATABASE_URL
+	db       *pg.DB
+	rooms    rooms
+	site     *static.Door
+	server   *http.Server
+	listener net.Listener
+	failed   chan error
+	closers  []func(context.Context) // run last to first
+}
+
+// rooms are the product.
+type rooms struct {
+	schema    *schema.Service
+	records   *records.Service
+	users     *users.Service
+	payments  *payments.Service
+	functions *functions.Service
+	sandbox   *sandbox.Sandbox // nil with real keys
+	keys      providerKeys
+}
+
+// Start opens everything in order and returns when requests are answered. When it fails, what was
+// opened is closed again. Its errors are faults that name the setting to mend.
+func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function) (*App, error) {
+	a := &App{c: c, log: log, metrics: telemetry.NewMetrics(), failed: make(chan error, 2)}
+	for _, step := range []func(context.Context) error{
+		a.listen, // first, so that a taken port is told before anything is started
+		a.openDatabase,
+		a.openRecords,
+		a.openPayments,
+		func(ctx context.Context) error { return a.openFunctions(fns) },
+		a.openSite,
+		a.serve,
+	} {
+		if err := step(ctx); err != nil {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+			defer cancel()
+			a.Stop(stop)
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// URL is where the app answers on this machine.
+func (a *App) URL() string {
+	addr := a.listener.Addr().String()
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+		return "http://localhost:" + port
+	}
+	return "http://" + addr
+}
+
+// Failed delivers why the app cannot go on: its database or its listener died.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop ends the app in order: no new requests, running ones finish until ctx ends, then the rooms, then
+// the database. It may be called once.
+func (a *App) Stop(ctx context.Context) {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i](ctx)
+	}
+	telemetry.Flush(a.log)
+}
+
+func (a *App) onStop(f func(context.Context)) { a.closers = append(a.closers, f) }
+
+func (a *App) listen(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.c.Listen)
+	if err != nil {
+		return fault.Wrap(err, fault.NotConfigured, "app.listen", "cannot listen on %s; stop what uses that address, or set HOST to another one", a.c.Listen)
+	}
+	a.listener = l
+	a.onStop(func(context.Context) { _ = l.Close() })
+	return nil
+}
+
+func (a *App) openRecords(ctx context.Context) error {
+	a.rooms.schema = schema.New(a.db)
+	if err := a.rooms.schema.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
+	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, DevMode: a.c.DevMode})
+	a.rooms.users = users.New(a.db)
+	return nil
+}
+
+func (a *App) openFunctions(fns []lambda.Function) (err error) {
+	a.rooms.functions, err = functions.New(functions.Config{
+		DB:       a.db,
+		Records:  func(actor acl.Actor) lambda.Records { return records.ForFunctions(a.rooms.records, actor) },
+		Payments: func(acl.Actor) lambda.Payments { return a.rooms.payments },
+		Log:      a.log,
+		Timeout:  a.c.FunctionTimeout,
+	}, fns...)
+	if err != nil {
+		return err
+	}
+	a.rooms.functions.Start()
+	a.onStop(a.rooms.functions.Stop)
+	return nil
+}
+
+func (a *App) openSite(ctx context.Context) (err error) {
+	a.site, err = static.New(static.Config{Dir: a.c.StaticDir, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.site.Start(ctx)
+	a.onStop(func(context.Context) { a.site.Stop() })
+	return nil
+}
+
+func (a *App) serve(context.Context) error {
+	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
+	go func() {
+		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fault.Wrap(err, fault.Internal, "app.serve", "the server stopped listening")
+		}
+	}()
+	a.onStop(func(ctx context.Context) {
+		if err := a.server.Shutdown(ctx); err != nil {
+			a.log.WarnContext(ctx, "requests were cut off", "error", err)
+			_ = a.server.Close()
+		}
+	})
+	return nil
+}

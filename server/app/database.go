@@ -1,0 +1,56 @@
+package app
+
+import (
+	"context"
+
+	"crema/migrations"
+	"crema/server/base/cluster"
+	"crema/server/base/config"
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+)
+
+// Schema returns the PostgreSQL schema of the app.
+func Schema(c *config.Config) string { return "app_" + c.Name }
+
+func (a *App) openDatabase(ctx context.Context) error {
+	url := a.c.DatabaseURL.Reveal()
+	if url == "" {
+		if err := a.startCluster(ctx); err != nil {
+			return err
+		}
+		url = a.cluster.URL(cluster.Database)
+	}
+	db, err := pg.Open(ctx, pg.Config{URL: url, Schema: Schema(a.c)})
+	if err != nil {
+		return err
+	}
+	a.db = db
+	a.onStop(func(context.Context) { _ = db.Close() })
+	a.metrics.WatchPool(db.Stats)
+	n, err := db.Migrate(ctx, migrations.Files, a.log)
+	if n > 0 {
+		a.log.InfoContext(ctx, "migrations applied", "count", n)
+	}
+	return err
+}
+
+func (a *App) startCluster(ctx context.Context) error {
+	c, err := cluster.Start(ctx, cluster.Config{Dir: a.c.DataDir, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.cluster = c
+	a.onStop(func(ctx context.Context) {
+		if err := c.Stop(ctx); err != nil {
+			a.log.WarnContext(ctx, "PostgreSQL did not stop in order; it recovers at the next start", "error", err)
+		}
+	})
+	go func() {
+		<-c.Done()
+		if err := c.Err(); err != nil {
+			a.failed <- fault.Wrap(err, fault.DatabaseUnavailable, "app.database_died", "the private PostgreSQL ended by itself")
+		}
+	}()
+	return nil
+}

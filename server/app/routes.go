@@ -1,0 +1,68 @@
+package app
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"crema/server/web"
+	"crema/server/web/checkout"
+	"crema/server/web/rpc"
+	"crema/server/web/skygear"
+)
+
+// handler hangs the doors on the path space. What no door owns by its path is shared: a file of the
+// site where there is one and the client reads, else the wire.
+func (a *App) handler() http.Handler {
+	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users)
+	wire := skygear.New(skygear.Config{
+		Gate: gate, Records: a.rooms.records, Functions: a.rooms.functions, MaxBody: a.c.BodyLimit,
+	})
+	shop := checkout.New(a.checkout())
+
+	r := chi.NewRouter()
+	r.Use(web.Stack(web.StackConfig{
+		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
+		Timeout: a.c.ResponseTimeout, TrustedProxies: a.c.TrustedProxies,
+	}))
+	r.Handle("/healthz", web.Health(a.db.Ping))
+	r.Handle("/metrics", web.MetricsPage(a.metrics, gate))
+	r.Mount("/lambda", rpc.New(a.rooms.functions, gate).Routes())
+	shop.Register(r)
+	r.Mount("/sdk", skygear.SDK())
+	rest := a.rest(wire)
+	r.NotFound(rest)
+	r.MethodNotAllowed(rest)
+	return r
+}
+
+func (a *App) checkout() checkout.Config {
+	c := checkout.Config{
+		Payments: a.rooms.payments, Currency: a.c.Shop.Currency, APIKey: a.c.APIKey.Reveal(),
+		PublishableKey: a.rooms.keys.publishable,
+	}
+	if a.rooms.sandbox != nil {
+		c.Tokens = a.rooms.sandbox.Browser()
+	}
+	return c
+}
+
+func (a *App) rest(wire http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			if f, ok := a.site.Match(r); ok {
+				web.NameRoute(r, "static")
+				a.site.Serve(w, r, f)
+				return
+			}
+			if strings.HasPrefix(r.URL.Path, "/static/") {
+				web.NameRoute(r, "static")
+				a.site.NotFound(w, r)
+				return
+			}
+		}
+		web.NameRoute(r, "wire")
+		wire.ServeHTTP(w, r)
+	}
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"crema/server/base/config"
+	"crema/server/base/fault"
+	"crema/server/lambda"
+)
+
+// Exit codes, for service managers and scripts.
+const (
+	exitOK = iota
+	exitError
+	exitUsage
+	exitConfig
+	exitDatabase
+)
+
+type commands struct {
+	Serve serveCommand `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
+	Dev   devCommand   `cmd:"" help:"Run the server and print what a developer needs to know."`
+	Psql  psqlCommand  `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
+}
+
+// environment is what commands may touch.
+type environment struct {
+	started time.Time
+	fns     []lambda.Function
+	out     io.Writer
+	errs    io.Writer
+}
+
+// Main runs one command with the app's functions and returns the exit code.
+func Main(args []string, fns []lambda.Function) int {
+	env := &environment{started: time.Now(), fns: fns, out: os.Stdout, errs: os.Stderr}
+	var c commands
+	code := -1
+	parser, err := kong.New(&c, kong.Name("crema"),
+		kong.Description("One server for a small shop or app: static site, functions, records, payments."),
+		kong.Exit(func(n int) { code = n }), kong.UsageOnError())
+	if err != nil {
+		return env.fail(err)
+	}
+	ctx, err := parser.Parse(args)
+	switch {
+	case code >= 0: // --help has been printed
+		return code
+	case err != nil:
+		_, _ = fmt.Fprintf(env.errs, "crema: %s\nSee crema --help.\n", err)
+		return exitUsage
+	}
+	if err := ctx.Run(env); err != nil {
+		return env.fail(err)
+	}
+	return exitOK
+}
+
+// exitStatus carries the exit code of a program that a command has run.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// fail prints an error for people and returns its exit code.
+func (e *environment) fail(err error) int {
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	f := fault.From(err)
+	_, _ = fmt.Fprintln(e.errs, "crema: "+f.Message)
+	if f.Code == fault.Internal {
+		_, _ = fmt.Fprintln(e.errs, "cause: "+err.Error())
+	}
+	switch {
+	case strings.HasPrefix(f.Reason, "cluster.") || strings.HasPrefix(f.Reason, "pg."):
+		return exitDatabase
+	case f.Code == fault.NotConfigured:
+		return exitConfig
+	}
+	return exitError
+}
+
+func (e *environment) config() (*config.Config, error) { return config.Open(".", os.LookupEnv) }

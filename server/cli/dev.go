@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"crema/server/app"
+	"crema/server/base/config"
+	"crema/server/base/telemetry"
+)
+
+type devCommand struct{}
+
+// Run is serve with a welcome for people.
+func (devCommand) Run(env *environment) error {
+	c, err := env.config()
+	if err != nil {
+		return err
+	}
+	level := max(c.Log.Level, slog.LevelInfo)
+	log := telemetry.NewLogger(env.errs, level, c.Log.Format)
+	return env.serve(c, log, func(a *app.App, ready string) {
+		telemetry.Flush(log)
+		env.welcome(c, a.URL(), ready)
+	})
+}
+
+func (e *environment) welcome(c *config.Config, url, ready string) {
+	card := "a real card: keys are set, money moves"
+	if c.Stripe.Sandbox() {
+		card = app.SandboxTestCard + ", any future date, any CVC (sandbox: no money moves)"
+	}
+	_, _ = fmt.Fprintf(e.out, `
+  %s is ready after %s (first page served)
+
+  Shop      %s
+  API key   %s
+  Data      %s -c 'select * from payment_record'
+  Pay with  %s
+
+  Stop with Ctrl-C.
+
+`, c.Shop.Name, ready, url, c.APIKey.Reveal(), psqlHint(), card)
+}
+
+// psqlHint is the command as it works from where the user stands.
+func psqlHint() string {
+	exe := os.Args[0]
+	if exe == "" {
+		exe = "crema"
+	}
+	return exe + " psql"
+}
