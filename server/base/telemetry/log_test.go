@@ -1,0 +1,190 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"crema/server/base/telemetry"
+)
+
+type stringer struct{ s string }
+
+func (s stringer) String() string { return s.s }
+
+type valuer struct{ s string }
+
+func (v valuer) LogValue() slog.Value { return slog.GroupValue(slog.String("inner", v.s)) }
+
+type nilError struct{ s string }
+
+func (e *nilError) Error() string { return e.s }
+
+func TestLogger_HidesSecretsWhereverTheyStand(t *testing.T) {
+	t.Parallel()
+	const secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+	places := map[string]func(l *slog.Logger){
+		"message": func(l *slog.Logger) { l.Error("cannot use " + secret) },
+		"string":  func(l *slog.Logger) { l.Error("x", "a", secret) },
+		"error":   func(l *slog.Logger) { l.Error("x", "a", fmt.Errorf("wrapped: %w", errors.New(secret))) },
+		"stringer": func(l *slog.Logger) {
+			l.Error("x", "a", stringer{secret})
+		},
+		"group":      func(l *slog.Logger) { l.Error("x", slog.Group("g", slog.Group("h", "a", secret))) },
+		"logvaluer":  func(l *slog.Logger) { l.Error("x", "a", valuer{secret}) },
+		"struct":     func(l *slog.Logger) { l.Error("x", "a", struct{ F []string }{[]string{secret}}) },
+		"bytes":      func(l *slog.Logger) { l.Error("x", "a", []byte(secret)) },
+		"map":        func(l *slog.Logger) { l.Error("x", "a", map[string]any{"k": map[string]string{"v": secret}}) },
+		"with":       func(l *slog.Logger) { l.With("a", secret).WithGroup("g").Error("x", "b", secret) },
+		"key name":   func(l *slog.Logger) { l.Error("x", "Master-Key", "plain "+secret[8:]) },
+		"json value": func(l *slog.Logger) { l.Error(`body {"api_key": "` + secret[8:] + `"}`) },
+		"unmarshal": func(l *slog.Logger) {
+			l.Error("x", "a", struct {
+				C chan int
+				S string
+			}{nil, secret})
+		},
+	}
+	for name, say := range places {
+		for _, format := range []string{"text", "json"} {
+			t.Run(name+"/"+format, func(t *testing.T) {
+				t.Parallel()
+				var out bytes.Buffer
+				say(telemetry.NewLogger(&out, slog.LevelInfo, format))
+				if strings.Contains(out.String(), secret[8:]) || !strings.Contains(out.String(), "[redacted]") {
+					t.Errorf("logged %s", out.String())
+				}
+			})
+		}
+	}
+}
+
+func TestLogger_AddsRequestIDAndSurvivesNilErrors(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := telemetry.NewLogger(&out, slog.LevelInfo, "json")
+	var broken *nilError
+	l.WarnContext(telemetry.WithRequestID(context.Background(), "r-1"), "hello", "error", error(broken), "card", 4242424242424242)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line["request_id"] != "r-1" || line["card"] != "[redacted]" || !strings.Contains(line["error"].(string), "unprintable") {
+		t.Errorf("logged %v", line)
+	}
+}
+
+func TestLogger_GathersLinesAndWritesWarningsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := telemetry.NewLogger(&out, slog.LevelInfo, "text")
+		lines := func() int { return strings.Count(out.String(), "\n") }
+		l.Info("first after a pause")
+		if lines() != 1 {
+			t.Fatal("the first line waits")
+		}
+		l.Info("second")
+		if lines() != 1 {
+			t.Fatal("the second line does not wait")
+		}
+		time.Sleep(11 * time.Millisecond) // the bubble's clock
+		synctest.Wait()
+		if lines() != 2 {
+			t.Fatal("a line waits for ever")
+		}
+		l.Info("third")
+		l.Warn("fourth")
+		if lines() != 4 {
+			t.Fatal("a warning waits")
+		}
+		l.Info("fifth")
+		telemetry.Flush(l)
+		if lines() != 5 {
+			t.Fatal("Flush leaves a line")
+		}
+	})
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ in, want string }{
+		{"nothing here", "nothing here"},
+		{"key sk_test_abc123 and rk_live_x_y.", "key [redacted] and [redacted]."},
+		{"pk_test_1", "[redacted]"},
+		{"whsec_abc", "[redacted]"},
+		{"pi_3Nabc_secret_XyZ more", "[redacted] more"},
+		{"tok_1NabcDEF but tok_visa stays", "[redacted] but tok_visa stays"},
+		{"4242424242424242", "[redacted]"},
+		{"card 4242 4242 4242 4242, thanks", "card [redacted], thanks"},
+		{"4000-0000-0000-0002 and 378282246310005", "[redacted] and [redacted]"},
+		{"on 2024-01-01 4242 4242 4242 4242", "on 2024-01-01 [redacted]"},
+		{"4242424242424241 fails Luhn", "4242424242424241 fails Luhn"},
+		{"at 1700000000000", "at 1700000000000"},
+		{"00000000000000", "00000000000000"},
+		{"postgres://joe:hunter2@db:5432/x?sslmode=disable", "postgres://joe:[redacted]@db:5432/x?sslmode=disable"},
+		{"postgresql://joe:p@ss/w:rd@db/x", "postgresql://joe:[redacted]@db/x"},
+		{"postgres://:pw@db/x", "postgres://:[redacted]@db/x"},
+		{"https://u:p@host/", "https://u:[redacted]@host/"},
+		{"http://localhost:3000/a@b", "http://localhost:3000/a@b"},
+		{"Authorization: Bearer abc.def", "Authorization: [redacted]"},
+		{"Stripe-Signature: t=1,v1=ab", "Stripe-Signature: [redacted]"},
+		{"X-Skygear-Api-Key: k1", "X-Skygear-Api-Key: [redacted]"},
+		{"host=/run user=joe password=hunter2 dbname=x", "host=/run user=joe password=[redacted] dbname=x"},
+		{"password='a b' x", "password=[redacted] x"},
+		{`{"master_key":"a\"b","n":1}`, `{"master_key":[redacted],"n":1}`},
+		{`{\"password\":\"a b\",\"n\":1}`, `{\"password\":[redacted],\"n\":1}`},
+		{"map[Cookie:[a=b; c=d] X:[y]]", "map[Cookie:[redacted]"},
+		{"?api_key=abc&x=1", "?api_key=[redacted]&x=1"},
+	}
+	for _, c := range cases {
+		if got := telemetry.Redact(c.in); got != c.want {
+			t.Errorf("Redact(%q)\n got %q\nwant %q", c.in, got, c.want)
+		}
+	}
+}
+
+func TestRedact_LeavesPlainStringsAlone(t *testing.T) {
+	n := testing.AllocsPerRun(100, func() {
+		telemetry.Redact("/lambda/process_payment")
+		telemetry.Redact("0199f0aa-1f6e-7c1e-8e60-3c5f6b7a8d90")
+		telemetry.Redact("127.0.0.1")
+	})
+	if n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("a ", " b")
+	f.Add("4242 ", "-1")
+	f.Add(`{"x":"`, `"}`)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		const key = "sk_live_abcdefghijklmnop"
+		if out := telemetry.Redact(before + key + after); strings.Contains(out, key) {
+			t.Errorf("%q", out)
+		}
+		once := telemetry.Redact(before + after)
+		if len(once) > 0 && len(once) > 11*(len(before)+len(after))+11 {
+			t.Errorf("grew: %q", once)
+		}
+	})
+}
+
+func BenchmarkLogger_AccessLine(b *testing.B) {
+	l := telemetry.NewLogger(io.Discard, slog.LevelInfo, "text")
+	ctx := telemetry.WithRequestID(context.Background(), "0199f0aa-1f6e-7c1e-8e60-3c5f6b7a8d90")
+	b.ReportAllocs()
+	for b.Loop() {
+		l.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("method", "POST"), slog.String("path", "/lambda/process_payment"),
+			slog.Int("status", 200), slog.Int64("bytes", 312), slog.Duration("took", 1234567), slog.String("ip", "127.0.0.1"))
+	}
+}
