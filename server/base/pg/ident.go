@@ -9,10 +9,16 @@ import (
 // written in a constant to enter a statement.
 type Ident string
 
-// SQL returns the name quoted.
+// SQL returns the name quoted. A name that contains the token is written with an escape, so that
+// nothing inside a name is ever taken for the token.
 func (i Ident) SQL() string {
+	if strings.Contains(string(i), token) {
+		return `U&"` + identEscapes.Replace(string(i)) + `"`
+	}
 	return `"` + strings.ReplaceAll(string(i), `"`, `""`) + `"`
 }
+
+var identEscapes = strings.NewReplacer(`"`, `""`, `\`, `\\`, token, `\0061`+token[1:])
 
 // token stands for the app's schema in statements and migrations.
 const token = "app."

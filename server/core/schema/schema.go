@@ -2,39 +2,111 @@ package schema
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"sync"
 	"sync/atomic"
 
-	"crema/server/base/fault"
 	"crema/server/base/pg"
 )
 
 // Service keeps the picture of one app's schema. It is safe for concurrent use.
 type Service struct {
-	db      *pg.DB
-	current atomic.Pointer[Snapshot]
+	db       *pg.DB
+	current  atomic.Pointer[Snapshot]
+	stale    atomic.Bool // a notice said that current is not the newest
+	reading  sync.Mutex  // one reading at a time
+	noGeo    atomic.Bool // PostGIS cannot be had
+	listener *pg.Listener
+	cancel   context.CancelFunc
 }
 
 // New returns a Service. It works without Start; Start makes it hear of changes by other servers.
-func New(db *pg.DB) *Service { return &Service{db: db} }
+func New(db *pg.DB) *Service { return &Service{db: db, cancel: func() {}} }
 
 // Start reads the schema and listens for changes until Stop.
-func (s *Service) Start(ctx context.Context) error { return nil }
-
-// Stop ends listening.
-func (s *Service) Stop() {}
-
-// Current returns the picture in memory, reading it first when there is none.
-func (s *Service) Current(ctx context.Context) (*Snapshot, error) {
-	return nil, fault.New(fault.NotImplemented, "schema.skeleton", "not yet")
+func (s *Service) Start(ctx context.Context) error {
+	if _, err := s.Current(ctx); err != nil {
+		return err
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l, err := s.db.Listen(ctx, s.channel(), func(payload string, again bool) { s.heard(life, payload, again) })
+	if err != nil {
+		cancel()
+		return err
+	}
+	s.listener, s.cancel = l, cancel
+	return nil
 }
 
-// Refresh reads the catalogue again.
-func (s *Service) Refresh(ctx context.Context) (*Snapshot, error) { return s.Current(ctx) }
+// Stop ends listening.
+func (s *Service) Stop() {
+	s.cancel()
+	if s.listener != nil {
+		s.listener.Stop()
+	}
+}
 
-// Ensure makes the types and fields of changes exist and returns a picture that has them. Allowed says
-// whether the caller may change the schema. Durable on return, also when the caller's own work fails
-// later. It fails with schema.conflict, schema.not_allowed, schema.no_target (all Incompatible),
-// schema.bad_name (Invalid), schema.too_many_columns (Invalid) or schema.no_postgis (NotSupported).
-func (s *Service) Ensure(ctx context.Context, changes []Change, allowed bool) (*Snapshot, error) {
-	return s.Current(ctx)
+// channel is the name of the notices; it is a hash because names of schemas may be too long.
+func (s *Service) channel() string {
+	sum := sha256.Sum256([]byte(s.db.Schema()))
+	return "crema_schema_" + hex.EncodeToString(sum[:8])
+}
+
+func (s *Service) heard(ctx context.Context, payload string, again bool) {
+	old := s.current.Load()
+	version, err := strconv.ParseInt(payload, 10, 64)
+	if err == nil && !again && old != nil && old.Version >= version {
+		return
+	}
+	s.stale.Store(true)
+	// When this reading fails the next caller of Current reads, and gets the error.
+	_, _ = s.Current(ctx)
+}
+
+// Current returns the picture in memory; it reads the catalogue when there is none or when a notice
+// said that it changed.
+func (s *Service) Current(ctx context.Context) (*Snapshot, error) {
+	if snap := s.current.Load(); snap != nil && !s.stale.Load() {
+		return snap, nil
+	}
+	return s.read(ctx, func(snap *Snapshot) bool { return !s.stale.Load() })
+}
+
+// Newer returns a picture that is not older than the call: snap itself when nothing changed, which
+// costs one small query. For whoever did not find a type or a field in snap.
+func (s *Service) Newer(ctx context.Context, snap *Snapshot) (*Snapshot, error) {
+	var version int64
+	if err := s.db.Get(ctx, &version, selectVersion); err != nil {
+		return nil, err
+	}
+	if snap.Version >= version {
+		return snap, nil
+	}
+	return s.read(ctx, func(snap *Snapshot) bool { return snap.Version >= version })
+}
+
+// Refresh reads the catalogue unless somebody else replaced snap already. For whoever met an undefined
+// column or table although snap has it.
+func (s *Service) Refresh(ctx context.Context, snap *Snapshot) (*Snapshot, error) {
+	return s.read(ctx, func(now *Snapshot) bool { return now != snap })
+}
+
+// read reads the catalogue, unless the picture became good enough while it waited.
+func (s *Service) read(ctx context.Context, good func(*Snapshot) bool) (*Snapshot, error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if snap := s.current.Load(); snap != nil && good(snap) {
+		return snap, nil
+	}
+	// Before reading: a notice that comes meanwhile must not get lost.
+	s.stale.Store(false)
+	snap, err := read(ctx, s.db, s.db.Schema())
+	if err != nil {
+		s.stale.Store(true)
+		return nil, err
+	}
+	s.current.Store(snap)
+	return snap, nil
 }

@@ -57,7 +57,8 @@ func ParseFieldType(s string) (t FieldType, ok bool) {
 type Column struct {
 	Name string
 	FieldType
-	Sequence string // quoted, qualified name of the sequence that numbers it, for kind Sequence
+	SQL      string // the name quoted
+	Sequence string // quoted, qualified name of the sequence that numbers it, where there is one
 }
 
 // Field is a field that somebody needs.
@@ -102,6 +103,19 @@ type Snapshot struct {
 
 // Type returns the record type of this name, or nil.
 func (s *Snapshot) Type(name string) *Type { return s.types[name] }
+
+// Holds says whether values of type t can be stored in a column of type c. Numbers of all kinds go
+// together; nothing else does. Wire: skygear §3.5.
+func (c FieldType) Holds(t FieldType) bool {
+	if c.Kind == t.Kind {
+		return c.Target == t.Target
+	}
+	return c.numeric() && t.numeric()
+}
+
+func (c FieldType) numeric() bool {
+	return c.Kind == Number || c.Kind == Integer || c.Kind == Sequence
+}
 
 // Names returns the names of all record types, sorted.
 func (s *Snapshot) Names() []string { return s.names }

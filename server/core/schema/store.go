@@ -1,0 +1,185 @@
+package schema
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode/utf8"
+
+	"crema/server/base/pg"
+	"crema/server/core/acl"
+)
+
+const selectVersion = `SELECT version FROM app._schema_version`
+
+const lockVersion = `SELECT version FROM app._schema_version FOR UPDATE`
+
+const raiseVersion = `
+	WITH raised AS (UPDATE app._schema_version SET version = version + 1 RETURNING version)
+	SELECT pg_notify($1, version::text) FROM raised`
+
+const selectGeoSchema = `
+	SELECT n.nspname FROM pg_catalog.pg_extension e
+	  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+	 WHERE e.extname = 'postgis'`
+
+const selectGeoAvailable = `SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'postgis')`
+
+const createGeo = `CREATE EXTENSION IF NOT EXISTS postgis WITH SCHEMA public`
+
+// selectColumns lists every column of every table that may hold records.
+const selectColumns = `
+	SELECT c.relname AS "table", a.attname AS name, t.typname AS type,
+	       format_type(a.atttypid, a.atttypmod) AS formatted,
+	       coalesce((SELECT r.relname FROM pg_catalog.pg_constraint f
+	                   JOIN pg_catalog.pg_class r ON r.oid = f.confrelid
+	                  WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.conkey = ARRAY[a.attnum]
+	                  ORDER BY f.conname LIMIT 1), '') AS target,
+	       coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(s.relname)
+	                   FROM pg_catalog.pg_depend d
+	                   JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+	                  WHERE d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
+	                  LIMIT 1), '') AS sequence
+	  FROM pg_catalog.pg_class c
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+	 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND left(c.relname, 1) <> '_'
+	 ORDER BY c.relname, a.attname COLLATE "C"`
+
+const selectCreation = `SELECT record_type, role_id FROM app._record_creation WHERE role_id IS NOT NULL ORDER BY 1, 2`
+
+const selectDefaults = `SELECT record_type, default_access FROM app._record_default_access
+	 WHERE default_access IS NOT NULL`
+
+// catalogColumn is a row of selectColumns.
+type catalogColumn struct {
+	Table, Name, Type, Formatted, Target, Sequence string
+}
+
+// read returns the picture that q sees. The version is read first: a change in between makes the
+// picture newer than its version, which only costs one more reading.
+func read(ctx context.Context, q pg.Querier, schema pg.Ident) (*Snapshot, error) {
+	s := &Snapshot{types: map[string]*Type{}}
+	if err := q.Get(ctx, &s.Version, selectVersion); err != nil {
+		return nil, err
+	}
+	geo, err := geoSchema(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	s.GeoPath = geo
+	var columns []catalogColumn
+	if err := q.Select(ctx, &columns, selectColumns, string(schema)); err != nil {
+		return nil, err
+	}
+	s.addTypes(columns, schema)
+	return s, s.readRules(ctx, q)
+}
+
+// geoSchema returns the quoted schema of PostGIS with its dot, or "".
+func geoSchema(ctx context.Context, q pg.Querier) (string, error) {
+	var names []string
+	if err := q.Select(ctx, &names, selectGeoSchema); err != nil || len(names) == 0 {
+		return "", err
+	}
+	return pg.Ident(names[0]).SQL() + ".", nil
+}
+
+// readRules adds what is stored about types. Rules of a type without a table wait for it.
+func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
+	err := q.Each(ctx, selectCreation, nil, func(row pg.Row) error {
+		var name, role string
+		err := row.Scan(&name, &role)
+		if t := s.types[name]; t != nil {
+			t.CreationRoles = append(t.CreationRoles, role)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return q.Each(ctx, selectDefaults, nil, func(row pg.Row) error {
+		var name string
+		var raw []byte
+		err := row.Scan(&name, &raw)
+		if t := s.types[name]; t != nil {
+			t.HasDefault, t.DefaultAccess = true, acl.FromColumn(raw)
+		}
+		return err
+	})
+}
+
+// createTable returns the statements that make an empty record table.
+func createTable(table string) string {
+	return "CREATE TABLE " + table + ` (
+		_id text UNIQUE, _database_id text, _owner_id text, _access jsonb,
+		_created_at timestamp NOT NULL, _created_by text,
+		_updated_at timestamp NOT NULL, _updated_by text,
+		PRIMARY KEY (_id, _database_id, _owner_id));
+	CREATE INDEX ON ` + table + ` (_owner_id);
+	CREATE INDEX ON ` + table + ` (_created_at);
+	CREATE INDEX ON ` + table + ` USING gin (_access jsonb_path_ops)`
+}
+
+// addColumns returns the statement that adds the fields of c to its table.
+func (s *Service) addColumns(c Change, geo string) string {
+	parts := make([]string, 0, len(c.Fields))
+	for _, f := range c.Fields {
+		name := pg.Ident(f.Name).SQL()
+		part := "ADD COLUMN " + name + " " + columnType(f.Type.Kind, geo)
+		if target, column := f.Type.foreign(); target != "" {
+			part += ", ADD CONSTRAINT " + pg.Ident(shorten("fk_"+f.Name+"_"+target+"_"+column)).SQL() +
+				" FOREIGN KEY (" + name + ") REFERENCES " + s.table(target) + " (" + pg.Ident(column).SQL() + ")"
+		}
+		parts = append(parts, part)
+	}
+	return "ALTER TABLE " + s.table(c.Type) + " " + strings.Join(parts, ", ")
+}
+
+// foreign returns the table and column that values of t point to.
+func (c FieldType) foreign() (table, column string) {
+	switch c.Kind {
+	case Ref:
+		return c.Target, "_id"
+	case Asset:
+		return "_asset", "id"
+	}
+	return "", ""
+}
+
+func columnType(k Kind, geo string) string {
+	switch k {
+	case Number:
+		return "double precision"
+	case Integer:
+		return "integer"
+	case Boolean:
+		return "boolean"
+	case Datetime:
+		return "timestamp"
+	case JSON:
+		return "jsonb"
+	case Sequence:
+		return "serial UNIQUE"
+	case Location:
+		return geo + "geometry(Point)"
+	case Geometry:
+		return geo + "geometry"
+	}
+	return "text"
+}
+
+// shorten keeps a long name unique where PostgreSQL would cut it.
+func shorten(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	cut := maxName - 17
+	for !utf8.RuneStart(name[cut]) {
+		cut--
+	}
+	return name[:cut] + "_" + hex.EncodeToString(sum[:8])
+}
