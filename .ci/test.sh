@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs every Go test with the race detector, on one throw-away PostgreSQL, and closes with the
+# numbers of passed and failed tests. Arguments replace the packages: .ci/test.sh ./server/core/...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+export CGO_ENABLED=1
+
+go mod download
+go mod download -modfile=.ci/go.mod
+go build -o "$tmp/withpg" ./server/testkit/cmd/withpg
+# Built once, so that it also serves modules other than the main one.
+go build -modfile=.ci/go.mod -o "$tmp/gotestsum" gotest.tools/gotestsum
+
+# gotestsum knows the totals of a run; the hook adds them to a file.
+cat >"$tmp/count" <<'HOOK'
+#!/bin/sh
+echo "$TESTS_TOTAL $TESTS_FAILED $TESTS_SKIPPED $TESTS_ERRORS" >>"$CREMA_TEST_COUNTS"
+HOOK
+chmod +x "$tmp/count"
+export CREMA_TEST_COUNTS=$tmp/counts
+
+status=0
+run_tests() {
+  "$tmp/withpg" "$tmp/gotestsum" --format standard-quiet --hide-summary skipped \
+    --post-run-command "$tmp/count" -- -race -timeout 10m "$@" || status=1
+}
+
+if [ $# -gt 0 ]; then
+  run_tests "$@"
+else
+  run_tests ./...
+  # A module of its own, so that its libraries stay out of the server's.
+  if [ -e server/e2e/stripejudge/go.mod ]; then
+    cd server/e2e/stripejudge
+    go mod download
+    run_tests ./...
+    cd - >/dev/null
+  fi
+fi
+
+touch "$CREMA_TEST_COUNTS"
+awk '{ t += $1; f += $2 + $4; s += $3; bad += $2 } END {
+  printf "%d passed, %d failed, %d skipped\n", t - bad - s, f, s
+}' "$CREMA_TEST_COUNTS"
+exit "$status"

@@ -1,0 +1,34 @@
+# Two commands are all that is needed: `make run` and `make test`. The rest is comfort.
+# ARGS passes further arguments on: make psql ARGS="-At -c 'select 1'".
+
+.DEFAULT_GOAL := help
+.PHONY: help run test psql bench lint build clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## install what is missing, build, start the shop; Ctrl-C stops it
+	@.ci/needs.sh run
+	@go build -o crema ./server
+	@exec ./crema dev $(ARGS)
+
+test: ## install what the tests need, run all of them with the race detector
+	@.ci/needs.sh test
+	@.ci/test.sh $(ARGS)
+
+psql: ## open psql on the shop's database (the server must run)
+	@[ -x ./crema ] || go build -o crema ./server
+	@exec ./crema psql $(ARGS)
+
+bench: ## compare the server with bare handlers: ours, floor, ratio, p50, p99
+	@.ci/needs.sh run
+	@.ci/bench.sh $(ARGS)
+
+lint: ## formatting, vet, staticcheck, a tidy go.mod
+	@.ci/lint.sh
+
+build: ## build the binary ./crema
+	go build -o crema ./server
+
+clean: ## remove what was built; the data folder stays
+	rm -rf crema server/e2e/clients/node_modules server/e2e/clients/*/node_modules
