@@ -8,5 +8,6 @@
 //
 // Arguments are one JSON object. A field of the input struct that is neither a pointer nor tagged
 // `lambda:"optional"` must be sent; a field that the struct does not have is refused; both answers
-// name the field. ctx ends at the function's deadline. A panic is an internal error of that call only.
+// name the field. The same holds for structs inside it. ctx ends at the function's deadline or when the
+// caller goes away. A panic is an internal error of that call only.
 package lambda

@@ -26,3 +26,13 @@ func (e *Error) Error() string { return e.Message }
 func InvalidArgument(argument, message string) *Error {
 	return &Error{Kind: Invalid, Message: message, Info: map[string]any{"arguments": []string{argument}}}
 }
+
+// ArgumentsError says that arguments do not fit a function's input struct. The server turns it into an
+// answer that names the field; functions have no use for it.
+type ArgumentsError struct{ Err error }
+
+// Error returns what encoding/json said.
+func (e *ArgumentsError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of encoding/json.
+func (e *ArgumentsError) Unwrap() error { return e.Err }

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Function is one declared function. Make it with Op.
+// Function is one declared function. Make it with Op. Run returns an *ArgumentsError, before the
+// function's own code has started, when the arguments do not fit In.
 type Function struct {
-	Name         string
-	UserRequired bool          // only for a logged-in user
-	KeyRequired  bool          // only with an API key
+	Name         string        // letters, digits, "_", "-", "."; parts joined by "/" or ":"
+	UserRequired bool          // only for a logged-in user or the master key
+	KeyRequired  bool          // only with an API key or for a logged-in user
 	Timeout      time.Duration // 0: the server's default, 60 s
 	In           reflect.Type  // struct type of the arguments
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
@@ -35,7 +36,7 @@ func Op[In, Out any](name string, fn func(context.Context, *Call, In) (Out, erro
 	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (any, error) {
 		var in In
 		if err := json.Unmarshal(args, &in); err != nil {
-			return nil, err
+			return nil, &ArgumentsError{Err: err}
 		}
 		return fn(ctx, c, in)
 	}

@@ -1,0 +1,228 @@
+package functions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/telemetry"
+	"crema/server/core/acl"
+	"crema/server/lambda"
+)
+
+// grace is how long after its deadline a function may still hand over what it has: long enough for
+// code that obeys ctx, too short to notice for the caller of code that does not.
+const grace = 100 * time.Millisecond
+
+// outcome is how a call ended. One of result and err is set.
+type outcome struct {
+	result  json.RawMessage
+	err     error
+	refused bool // the function's code has not started
+}
+
+// call runs f in a goroutine of its own, so that the deadline holds for code that ignores ctx too.
+// settle, when there is one, gets the function's own outcome, late or not, before the caller does.
+func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, settle func(outcome)) outcome {
+	if !s.calls.enter() {
+		o := outcome{refused: true, err: fault.New(fault.Unavailable, "functions.stopped", "the server is stopping; try again in a moment")}
+		if settle != nil {
+			settle(o)
+		}
+		return o
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	r := &run{service: s, function: f, args: args, settle: settle, done: make(chan outcome, 1)}
+	go r.do(ctx)
+	select {
+	case o := <-r.done:
+		return o
+	case <-ctx.Done():
+		return r.late(ctx)
+	}
+}
+
+// run is one call that is going on.
+type run struct {
+	service  *Service
+	function *function
+	args     json.RawMessage
+	settle   func(outcome)
+	done     chan outcome
+	decided  atomic.Bool // by the first of: the function ends, the caller leaves
+}
+
+func (r *run) do(ctx context.Context) {
+	defer r.service.calls.leave()
+	start := time.Now()
+	o := r.attempt(ctx)
+	if r.settle != nil {
+		r.settle(o)
+	}
+	if r.decided.CompareAndSwap(false, true) {
+		r.done <- o
+		return
+	}
+	r.service.abandoned.Add(-1)
+	slog.New(r.function.log).WarnContext(ctx, "a function ended after its caller had left", "after", time.Since(start).String())
+}
+
+// late waits for a moment and then leaves the function alone.
+func (r *run) late(ctx context.Context) outcome {
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case o := <-r.done:
+		return o
+	case <-t.C:
+	}
+	if !r.decided.CompareAndSwap(false, true) {
+		return <-r.done
+	}
+	r.service.abandoned.Add(1)
+	slog.New(r.function.log).WarnContext(ctx, "a function goes on although its ctx has ended")
+	return outcome{err: ended(ctx, r.function)}
+}
+
+// attempt runs the function's code; whatever it does, there is an outcome.
+func (r *run) attempt(ctx context.Context) (o outcome) {
+	returned := false
+	defer func() {
+		if cause := recover(); !returned { // without a cause it was runtime.Goexit
+			slog.New(r.function.log).ErrorContext(ctx, "a function panicked", "panic", cause, "stack", string(debug.Stack()))
+			o = outcome{err: fault.New(fault.Internal, "functions.panic", "the function failed unexpectedly")}
+		}
+	}()
+	v, err := r.function.Run(ctx, r.newCall(ctx), r.args)
+	if err == nil {
+		o = encode(v)
+	} else {
+		o = r.failed(ctx, err)
+	}
+	returned = true
+	return o
+}
+
+func (r *run) newCall(ctx context.Context) *lambda.Call {
+	actor := acl.FromContext(ctx)
+	id := telemetry.RequestID(ctx)
+	c := r.service.config
+	return &lambda.Call{
+		Name:      r.function.Name,
+		RequestID: id,
+		Actor:     lambda.Actor{UserID: actor.UserID, Roles: actor.Roles, Master: actor.Master()},
+		Records:   c.Records(actor),
+		Payments:  c.Payments(actor),
+		Log:       slog.New(&callLog{r.function.log, id}),
+	}
+}
+
+func encode(v any) outcome {
+	result, err := json.Marshal(v)
+	if err != nil {
+		return outcome{err: fault.Wrap(err, fault.Internal, "functions.bad_result", "the function's result cannot be written as JSON")}
+	}
+	return outcome{result: result}
+}
+
+// failed turns what a function returned into a fault.
+func (r *run) failed(ctx context.Context, err error) outcome {
+	var args *lambda.ArgumentsError
+	var said *lambda.Error
+	var f *fault.Error
+	switch {
+	case errors.As(err, &args):
+		return outcome{err: wrongType(r.function.In, r.args, args.Err), refused: true}
+	case errors.As(err, &said):
+		return outcome{err: ofLambda(said)}
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return outcome{err: ended(ctx, r.function)}
+	case errors.As(err, &f):
+		return outcome{err: err}
+	}
+	return outcome{err: fault.Wrap(err, fault.Internal, "functions.failed", "the function failed unexpectedly")}
+}
+
+// ended says why ctx is over: the deadline, or a caller that went away.
+func ended(ctx context.Context, f *function) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.Wrap(ctx.Err(), fault.Timeout, "functions.timeout", "function %s took longer than %v", f.Name, f.Timeout)
+	}
+	return fault.Wrap(ctx.Err(), fault.Unavailable, "functions.canceled", "the call of %s was cancelled", f.Name)
+}
+
+// callLog sees to it that what a function logs carries the request's id, with or without a ctx.
+type callLog struct {
+	slog.Handler
+	id string
+}
+
+// Handle implements slog.Handler.
+func (l *callLog) Handle(ctx context.Context, rec slog.Record) error {
+	if telemetry.RequestID(ctx) == "" {
+		ctx = telemetry.WithRequestID(ctx, l.id)
+	}
+	return l.Handler.Handle(ctx, rec)
+}
+
+// WithAttrs implements slog.Handler.
+func (l *callLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &callLog{l.Handler.WithAttrs(attrs), l.id}
+}
+
+// WithGroup implements slog.Handler.
+func (l *callLog) WithGroup(name string) slog.Handler {
+	return &callLog{l.Handler.WithGroup(name), l.id}
+}
+
+// tracker counts the calls that are going on.
+type tracker struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // closed once closed and n is 0
+}
+
+func newTracker() tracker { return tracker{idle: make(chan struct{})} }
+
+func (t *tracker) enter() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.n++
+	}
+	return !t.closed
+}
+
+func (t *tracker) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n--
+	if t.closed && t.n == 0 {
+		close(t.idle)
+	}
+}
+
+func (t *tracker) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
+}
+
+// close lets nobody in any more and returns a channel that is closed when the last call has left.
+func (t *tracker) close() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed && t.n == 0 {
+		close(t.idle)
+	}
+	t.closed = true
+	return t.idle
+}

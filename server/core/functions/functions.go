@@ -1,0 +1,148 @@
+package functions
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/core/acl"
+	"crema/server/lambda"
+)
+
+// Config is what the room works with.
+type Config struct {
+	DB       *pg.DB                          // nil: InvokeOnce is refused
+	Records  func(acl.Actor) lambda.Records  // what a Call of this actor gets; nil: none
+	Payments func(acl.Actor) lambda.Payments // nil: payments answer functions.no_payments
+	Log      *slog.Logger                    // nil: the default logger
+	Timeout  time.Duration                   // of functions that set none; 0: 60 s
+	Now      func() time.Time                // for stored answers; nil: the database's clock, which all servers share
+}
+
+// Service holds the functions of one app. It is safe for concurrent use.
+type Service struct {
+	config    Config
+	store     store
+	byName    map[string]*function
+	calls     tracker
+	abandoned atomic.Int64
+	cleaner   cleaner
+}
+
+// function is a registered lambda.Function with what its calls need, computed once.
+type function struct {
+	lambda.Function
+	args *shape
+	log  slog.Handler
+}
+
+// New registers the functions. All faults of them are reported together in one functions.bad_function.
+func New(c Config, fns ...lambda.Function) (*Service, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	if c.Records == nil {
+		c.Records = func(acl.Actor) lambda.Records { return nil }
+	}
+	if c.Payments == nil {
+		c.Payments = func(acl.Actor) lambda.Payments { return noPayments{} }
+	}
+	byName, err := register(c, fns)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{config: c, store: store{db: c.DB, clock: c.Now}, byName: byName, calls: newTracker()}, nil
+}
+
+// Names returns the names of all functions, sorted.
+func (s *Service) Names() []string {
+	names := make([]string, 0, len(s.byName))
+	for _, f := range s.byName {
+		names = append(names, f.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Has says whether there is a function of this name. It costs nothing, unlike a Lookup that fails.
+func (s *Service) Has(name string) bool {
+	_, ok := s.byName[canonical(name)]
+	return ok
+}
+
+// Lookup returns a function; "/" and ":" in a name are equal. A name that is not known fails with
+// functions.unknown, which suggests the nearest one.
+func (s *Service) Lookup(name string) (lambda.Function, error) {
+	f, err := s.find(name)
+	if err != nil {
+		return lambda.Function{}, err
+	}
+	return f.Function, nil
+}
+
+func (s *Service) find(name string) (*function, error) {
+	if f, ok := s.byName[canonical(name)]; ok {
+		return f, nil
+	}
+	hint := ""
+	if near := nearest(canonical(name), maps.Keys(s.byName)); near != "" {
+		hint = "; did you mean " + s.byName[near].Name + "?"
+	}
+	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no function %.64q%s", name, hint)
+}
+
+// Invoke runs a function for the actor of ctx and returns its result as JSON. args is one JSON object;
+// nothing at all means {}. It fails with functions.bad_json, args_not_object, unknown_argument,
+// missing_argument, wrong_type, duplicate_argument and the like before the function has started, with
+// functions.timeout at the deadline, functions.panic, and with whatever fault the function returned.
+func (s *Service) Invoke(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
+	f, args, err := s.admit(ctx, name, args)
+	if err != nil {
+		return nil, err
+	}
+	o := s.call(ctx, f, args, nil)
+	return o.result, o.err
+}
+
+// admit finds the function and refuses callers and arguments that it must not see. The doors have
+// asked for credentials already; this is for the ways in that have no door.
+func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) (*function, json.RawMessage, error) {
+	f, err := s.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	actor := acl.FromContext(ctx)
+	if f.UserRequired && actor.UserID == "" && !actor.Master() {
+		return nil, nil, fault.New(fault.Unauthenticated, "functions.user_required", "log in first; function %s is for users only", f.Name)
+	}
+	if f.KeyRequired && actor.UserID == "" && actor.Key == acl.NoKey {
+		return nil, nil, fault.New(fault.Unauthenticated, "functions.key_required", "send the API key; function %s needs it", f.Name)
+	}
+	if isBlank(args) {
+		args = json.RawMessage("{}")
+	}
+	return f, args, check(args, f.args)
+}
+
+// Running returns how many calls are going on, those that were abandoned included.
+func (s *Service) Running() int { return s.calls.count() }
+
+// Abandoned returns how many functions still run after their caller got a timeout.
+func (s *Service) Abandoned() int { return int(s.abandoned.Load()) }
+
+// noPayments stands where the server takes no payments.
+type noPayments struct{}
+
+// PayWithToken implements lambda.Payments.
+func (noPayments) PayWithToken(context.Context, lambda.TokenPayment) (lambda.Payment, error) {
+	return lambda.Payment{}, fault.New(fault.NotConfigured, "functions.no_payments", "this server takes no payments")
+}

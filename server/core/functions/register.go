@@ -1,0 +1,109 @@
+package functions
+
+import (
+	"fmt"
+	"iter"
+	"log/slog"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"crema/server/base/fault"
+	"crema/server/lambda"
+)
+
+// maxName bounds names, in bytes.
+const maxName = 128
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*([/:][A-Za-z0-9_][A-Za-z0-9_.-]*)*$`)
+
+// register compiles all functions or reports every fault of all of them.
+func register(c Config, fns []lambda.Function) (map[string]*function, error) {
+	byName := make(map[string]*function, len(fns))
+	var faults []string
+	for _, fn := range fns {
+		if fn.Timeout == 0 {
+			fn.Timeout = c.Timeout
+		}
+		f, err := compile(fn, c.Log)
+		if err == nil {
+			err = collision(byName, fn.Name)
+		}
+		if err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		byName[canonical(fn.Name)] = f
+	}
+	if len(faults) > 0 {
+		return nil, fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(faults, "; "))
+	}
+	return byName, nil
+}
+
+func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
+	switch {
+	case len(fn.Name) > maxName || !namePattern.MatchString(fn.Name):
+		return nil, fmt.Errorf("function %.64q: a name is letters, digits, _, - and . in parts joined by / or :, at most %d bytes", fn.Name, maxName)
+	case fn.Run == nil:
+		return nil, fmt.Errorf("function %s: it has no code; make it with lambda.Op", fn.Name)
+	case fn.Timeout < 0:
+		return nil, fmt.Errorf("function %s: its timeout is negative", fn.Name)
+	case fn.In == nil || fn.In.Kind() != reflect.Struct:
+		return nil, fmt.Errorf("function %s: its input must be a struct, it is %v", fn.Name, fn.In)
+	}
+	args, err := shapeOf(fn.In)
+	if err != nil {
+		return nil, fmt.Errorf("function %s: %w", fn.Name, err)
+	}
+	return &function{Function: fn, args: args, log: log.With("function", fn.Name).Handler()}, nil
+}
+
+func collision(known map[string]*function, name string) error {
+	switch other := known[canonical(name)]; {
+	case other == nil:
+		return nil
+	case other.Name == name:
+		return fmt.Errorf("function %s is declared twice", name)
+	default:
+		return fmt.Errorf("functions %s and %s answer to the same name, since / and : are equal", other.Name, name)
+	}
+}
+
+// canonical is the form in which names are compared. Skygear v1 turns the "/" of a path into ":".
+func canonical(name string) string { return strings.ReplaceAll(name, "/", ":") }
+
+// nearest returns the candidate that the fewest edits turn into name, "" when none is near.
+func nearest(name string, candidates iter.Seq[string]) string {
+	if len(name) > maxName {
+		return ""
+	}
+	best, least := "", max(1, len(name)/3)+1
+	for c := range candidates {
+		d := distance(strings.ToLower(name), strings.ToLower(c))
+		if d < least || d == least && best != "" && c < best {
+			best, least = c, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := diagonal
+			if a[i] != b[j] {
+				d = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,135 @@
+package rpc
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/go-chi/chi/v5"
+
+	"crema/server/base/fault"
+	"crema/server/core/acl"
+	"crema/server/core/functions"
+	"crema/server/web"
+)
+
+// Door answers POST /lambda/<name>.
+type Door struct {
+	// MaxBody bounds a request's body in bytes; New sets 1 MiB.
+	MaxBody int64
+
+	functions *functions.Service
+	gate      *web.Gate
+	buffers   sync.Pool
+}
+
+// New returns the door to these functions.
+func New(fns *functions.Service, gate *web.Gate) *Door {
+	d := &Door{MaxBody: 1 << 20, functions: fns, gate: gate}
+	d.buffers.New = func() any { return new([]byte) }
+	return d
+}
+
+// Routes returns the door's router, to be mounted at /lambda.
+func (d *Door) Routes() chi.Router {
+	r := chi.NewRouter()
+	r.Handle("/*", web.Handler(d.call))
+	return r
+}
+
+// call answers one request. A name that is not known is told before a wrong method is.
+func (d *Door) call(w http.ResponseWriter, r *http.Request) error {
+	name := functionName(r)
+	f, err := d.functions.Lookup(name)
+	if err != nil {
+		return err
+	}
+	if err := postOfJSON(w, r); err != nil {
+		return err
+	}
+	actor, err := d.gate.ForFunction(r.Context(), web.HeaderCredentials(r), f.UserRequired, f.KeyRequired)
+	if err != nil {
+		return err
+	}
+	args, err := web.ReadBody(w, r, d.MaxBody)
+	if err != nil {
+		return err
+	}
+	r = r.WithContext(acl.WithActor(r.Context(), actor))
+	result, err := d.run(w, r, name, args)
+	if err != nil {
+		return err
+	}
+	d.write(w, result)
+	return nil
+}
+
+// functionName is the path below /lambda. A function's name may hold "/" and ":".
+func functionName(r *http.Request) string {
+	name := chi.RouteContext(r.Context()).RoutePath
+	if name == "" {
+		name = r.URL.Path
+	}
+	if strings.IndexByte(name, '%') >= 0 {
+		if plain, err := url.PathUnescape(name); err == nil {
+			name = plain
+		}
+	}
+	return strings.TrimPrefix(name, "/")
+}
+
+// postOfJSON refuses other methods and bodies that do not say that they are JSON: a form post would
+// otherwise fail with a riddle about its first byte.
+func postOfJSON(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return fault.New(fault.MethodRefused, "rpc.method_refused", "functions are called with POST, not %.20s", r.Method)
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return fault.New(fault.MediaType, "rpc.encoding_refused", "a compressed body is not understood; send it without Content-Encoding")
+	}
+	if t := r.Header.Get("Content-Type"); t != "" && t != "application/json" && !isJSON(t) {
+		return fault.New(fault.MediaType, "rpc.media_type", "send the arguments as one JSON object with Content-Type: application/json, not %.60q", t)
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	t, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return err == nil && (t == "application/json" || strings.HasPrefix(t, "application/") && strings.HasSuffix(t, "+json")) &&
+		(charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+// run calls the function, once per key where the request has one.
+func (d *Door) run(w http.ResponseWriter, r *http.Request, name string, args []byte) (json.RawMessage, error) {
+	keys := r.Header["Idempotency-Key"]
+	switch len(keys) {
+	case 0:
+		return d.functions.Invoke(r.Context(), name, args)
+	case 1:
+		a, err := d.functions.InvokeOnce(r.Context(), keys[0], name, args)
+		if a.Replayed {
+			w.Header().Set("Idempotent-Replayed", "true")
+		}
+		return a.Result, err
+	}
+	return nil, fault.New(fault.BadRequest, "rpc.many_keys", "send one Idempotency-Key, not %d", len(keys))
+}
+
+// maxPooled bounds the buffers that are kept for later, in bytes.
+const maxPooled = 64 << 10
+
+func (d *Door) write(w http.ResponseWriter, result json.RawMessage) {
+	buf := d.buffers.Get().(*[]byte)
+	b := append((*buf)[:0], `{"result":`...)
+	b = append(b, result...)
+	b = append(b, "}\n"...)
+	web.WriteRaw(w, http.StatusOK, b)
+	if *buf = b; cap(b) <= maxPooled {
+		d.buffers.Put(buf)
+	}
+}
