@@ -6,13 +6,16 @@ import (
 	"net/http"
 	"time"
 
+	"crema/server/base/fault"
 	"crema/server/base/telemetry"
+	"crema/server/core/acl"
 )
 
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 2 * time.Minute
 	idleTimeout    = 2 * time.Minute
+	pingTimeout    = time.Second
 	maxHeaderBytes = 64 << 10
 )
 
@@ -27,8 +30,44 @@ func NewServer(addr string, h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// Health answers 200 {"status":"ok"} when ping succeeds within a second, else 503.
-func Health(ping func(context.Context) error) http.Handler { return http.NotFoundHandler() }
+// Health answers 200 {"status":"ok"} when ping succeeds within a second, else 503
+// {"status":"unavailable"}. It needs no credentials and says nothing more.
+func Health(ping func(context.Context) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- ping(ctx) }() // a ping that ignores its context must not hold the answer
+		var err error
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		if err != nil {
+			slog.WarnContext(r.Context(), "the database does not answer", "error", err)
+			WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
+			return
+		}
+		WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+}
 
 // MetricsPage serves m to a direct connection from this machine and to the master key; others get 403.
-func MetricsPage(m *telemetry.Metrics, g *Gate) http.Handler { return m.Handler() }
+func MetricsPage(m *telemetry.Metrics, g *Gate) http.Handler {
+	page := m.Handler()
+	return Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if !local(r) {
+			kind, err := g.Key(HeaderCredentials(r))
+			if err != nil {
+				return err
+			}
+			if kind != acl.MasterKey {
+				return fault.New(fault.Denied, "web.metrics_denied", "metrics are for this machine and for the master key in X-Skygear-Api-Key")
+			}
+		}
+		page.ServeHTTP(w, r)
+		return nil
+	})
+}

@@ -1,0 +1,68 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"crema/server/base/fault"
+)
+
+// grace is what a handler gets beyond the deadline to notice it and answer itself.
+const grace = 500 * time.Millisecond
+
+// deadline ends the request's context after d and, when a handler does not care, answers 503 for it. A
+// handler that has begun to answer is left alone: a large file may take as long as it takes. A request
+// to upgrade its connection has no deadline.
+func deadline(d time.Duration, common func(http.Header, *http.Request), next http.Handler) http.Handler {
+	if d <= 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x, ok := w.(*exchange)
+		if !ok || len(r.Header["Upgrade"]) > 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		answered := make(chan struct{})
+		watch := time.AfterFunc(d+grace, func() {
+			defer close(answered)
+			x.giveUp(common, r)
+		})
+		defer func() {
+			if !watch.Stop() { // net/http must not get its connection back while it is in use
+				<-answered
+			}
+		}()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// giveUp answers 503 on the bare connection, because the handler may be using the header map. The
+// connection cannot serve another request before the handler returns, so it is closed.
+func (x *exchange) giveUp(common func(http.Header, *http.Request), r *http.Request) {
+	if !x.phase.CompareAndSwap(open, timedOut) {
+		return
+	}
+	conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack()
+	if err != nil { // not a connection of HTTP/1: the handler's own answer will have to do
+		x.phase.Store(open)
+		return
+	}
+	defer conn.Close() //nolint:errcheck // the answer is out or the client is gone
+	we := Wire(fault.New(fault.Timeout, "web.deadline", "the request took too long"))
+	body, _ := json.Marshal(map[string]WireError{"error": we}) // strings and numbers only
+	resp := http.Response{
+		StatusCode: we.Status, ProtoMajor: 1, ProtoMinor: 1, Request: r, Close: true,
+		Header: http.Header{"Content-Type": {"application/json"}, "X-Skygear-Request-Id": x.id[:]},
+		Body:   io.NopCloser(strings.NewReader(string(body) + "\n")), ContentLength: int64(len(body) + 1),
+	}
+	common(resp.Header, r)
+	_ = conn.SetWriteDeadline(time.Now().Add(grace)) // a client that does not read is not waited for
+	_ = resp.Write(conn)
+}

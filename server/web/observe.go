@@ -1,0 +1,115 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"crema/server/base/fault"
+	"crema/server/base/telemetry"
+)
+
+// observe gives a request its id, answers for a panic, and tells log and metrics how it went.
+func observe(log *slog.Logger, m *telemetry.Metrics, trusted proxies, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := &exchange{ResponseWriter: w, path: r.URL.Path}
+		x.id[0] = trusted.requestID(r)
+		w.Header()["X-Skygear-Request-Id"] = x.id[:]
+		x.Context = telemetry.WithRequestID(r.Context(), x.id[0])
+		m.Begin()
+		defer func() {
+			if v := recover(); v != nil {
+				x.recovered(log, r, v)
+			}
+			took := time.Since(start)
+			m.Observe(methodLabel(r.Method), x.routeLabel(), x.sent(), took)
+			log.LogAttrs(x, accessLevel(r.URL.Path), "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+				slog.Int("status", x.sent()), slog.Int64("bytes", x.bytes), slog.Duration("took", took), slog.String("ip", trusted.clientIP(r)))
+		}()
+		next.ServeHTTP(x, r.WithContext(x))
+	})
+}
+
+// recovered answers for a handler that panicked. One that had started to answer is cut off, so that
+// the client does not take half an answer for a whole one.
+func (x *exchange) recovered(log *slog.Logger, r *http.Request, v any) {
+	if v != http.ErrAbortHandler {
+		log.ErrorContext(x, "a handler panicked", "panic", fmt.Sprint(v), "path", r.URL.Path, "stack", string(debug.Stack()))
+		if x.status == 0 {
+			WriteError(x, r.WithContext(x), fault.New(fault.Internal, "web.panic", "an unexpected error occurred"))
+			return
+		}
+	}
+	if x.status == 0 && x.begin() {
+		x.status = http.StatusInternalServerError // for the log; the client gets nothing
+	}
+	if conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack(); err == nil {
+		_ = conn.Close() // it is being thrown away
+	}
+}
+
+// accessLevel keeps what machines ask every few seconds out of the log.
+func accessLevel(path string) slog.Level {
+	if path == "/healthz" || path == "/metrics" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// methodLabel bounds the number of labels that a client can make.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// routeLabel is chi's pattern or the name that NameRoute gave.
+func (x *exchange) routeLabel() string {
+	if p := x.route.RoutePattern(); p != "" {
+		return p
+	}
+	return "none"
+}
+
+// requestID is the id that a trusted proxy gave the request, else a new one.
+func (p proxies) requestID(r *http.Request) string {
+	if v := r.Header["X-Request-Id"]; len(v) == 1 && saneID(v[0]) && p.direct(r) {
+		return v[0]
+	}
+	id, err := uuid.NewV7()
+	if err != nil { // no randomness: an id is still better than none
+		return fmt.Sprint(time.Now().UnixNano())
+	}
+	return id.String()
+}
+
+// saneID accepts what ids look like and nothing that could forge a line of the log.
+func saneID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return len(id) >= 8 && len(id) <= 64
+}
+
+// Value implements context.Context: an exchange is its request's context. It brings chi's routing
+// context, so that the pattern can be read here after chi has matched it.
+func (x *exchange) Value(key any) any {
+	if key == chi.RouteCtxKey {
+		return &x.route
+	}
+	return x.Context.Value(key)
+}
+
+var _ context.Context = (*exchange)(nil)
