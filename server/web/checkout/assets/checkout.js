@@ -10,7 +10,7 @@
  *
  * The card is typed into an iframe of the server that served this file, and that frame makes the token itself:
  * a card number never exists in the page. Page and frame talk by messages {v: 1, nonce, type, ...}; each checks
- * the other's window, origin and nonce. Page to frame: open{options}, close.
+ * the other's window, origin and nonce. Page to frame: open{options}; close is taking the frame away.
  * Frame to page: ready, opened, token{token, args}, closed, error{message}.
  */
 (function () {
@@ -33,14 +33,14 @@
   class Handler {
     constructor(options) {
       this.options = normalise(options);
-      refuseKey(this.options.key, Boolean(options && options.key));
+      if (this.options.key !== undefined) refuseKey(this.options.key); // else it may come with open()
     }
 
     // open shows the form. It does nothing while a form is open, and refuses a key that is not publishable.
     open(options) {
       if (current) return;
       const merged = {...this.options, ...normalise(options)};
-      if (refuseKey(merged.key, true)) return;
+      if (refuseKey(merged.key)) return;
       current = new Popup(merged, this);
     }
 
@@ -96,7 +96,7 @@
       clearTimeout(this.timer);
       const options = {};
       for (const name of FRAME_OPTIONS) if (this.options[name] !== undefined) options[name] = this.options[name];
-      this.send('open', {options});
+      this.iframe.contentWindow.postMessage({v: 1, nonce: this.nonce, type: 'open', options}, origin);
       this.iframe.focus();
     }
 
@@ -104,10 +104,6 @@
       if (this.shown) return;
       this.shown = true;
       call(this.options.opened);
-    }
-
-    send(type, fields) {
-      this.iframe.contentWindow.postMessage({v: 1, nonce: this.nonce, type, ...fields}, origin);
     }
 
     fail(text) {
@@ -120,7 +116,6 @@
       if (current !== this) return;
       current = null;
       clearTimeout(this.timer);
-      if (!token && this.ready) this.send('close');
       this.restore.forEach((undo) => undo());
       this.iframe.remove();
       if (this.opener && this.opener.isConnected && this.opener !== document.body) this.opener.focus();
@@ -176,9 +171,7 @@
   }
 
   // refuseKey says whether the key cannot be used here, and why, to the developer and on the page. It never repeats a secret.
-  // strict is false where a missing key may still come with open().
-  function refuseKey(key, strict) {
-    if (key === undefined && !strict) return false;
+  function refuseKey(key) {
     const text = keyFault(key);
     if (!text) return false;
     console.error(`StripeCheckout: ${text}`);
