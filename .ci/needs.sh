@@ -54,10 +54,8 @@ die() {
 as_root() {
   if [ "$(id -u)" = 0 ]; then
     "$@"
-  elif command -v sudo >/dev/null; then
-    sudo "$@"
   else
-    die "This needs root and there is no sudo. As root, run: $*"
+    sudo "$@"
   fi
 }
 
@@ -65,6 +63,9 @@ as_root() {
 install() {
   local why=$1 debian=$2 brew=$3
   if command -v apt-get >/dev/null; then
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+      die "Missing: $why. There is no sudo here; as root, run: apt-get install $debian"
+    fi
     say "Installing $debian with apt-get: $why."
     if [ -z "${apt_updated:-}" ]; then
       as_root apt-get update -qq
@@ -86,23 +87,23 @@ need_go() {
   command -v go >/dev/null || die "Missing: Go 1.21 or newer (it fetches the version in go.mod by itself). See https://go.dev/doc/install"
 }
 
-# Debian's package starts a PostgreSQL for the whole machine. Nobody asked for that one: a drop-in
-# prevents it for the time of the installation, and only when no PostgreSQL is set up here yet.
 need_postgres() {
   postgres_bin >/dev/null && return
-  local drop=/etc/postgresql-common/createcluster.d/crema.conf
-  if command -v apt-get >/dev/null; then
-    as_root mkdir -p "$(dirname "$drop")"
-    echo "create_main_cluster = false" | as_root tee "$drop" >/dev/null
-  fi
-  local failed=
-  (install "PostgreSQL, where the server keeps its data (no system service is started)" postgresql postgresql@17) || failed=yes
-  if [ -e "$drop" ]; then
-    as_root rm -f "$drop"
-  fi
-  if [ -n "$failed" ] || ! postgres_bin >/dev/null; then
-    die "PostgreSQL is still missing. Install the package postgresql and try again."
-  fi
+  (
+    no_system_cluster
+    install "PostgreSQL, where the server keeps its data (no system service is started)" postgresql postgresql@17
+  ) || exit 1
+  postgres_bin >/dev/null || die "PostgreSQL is still missing. Install it and try again."
+}
+
+# Debian's package makes and starts a cluster for the whole machine. Nobody asked for that one: a
+# drop-in prevents it until the calling shell ends. It makes no difference where one exists.
+no_system_cluster() {
+  local dir=/etc/postgresql-common/createcluster.d
+  command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; } || return 0
+  trap 'as_root rm -f /etc/postgresql-common/createcluster.d/crema.conf' EXIT
+  as_root mkdir -p "$dir"
+  echo "create_main_cluster = false" | as_root tee "$dir/crema.conf" >/dev/null
 }
 
 # The tests of locations use PostGIS where it is to be had; the server does not require it.
