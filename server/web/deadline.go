@@ -27,19 +27,18 @@ func deadline(d time.Duration, common func(http.Header, *http.Request), next htt
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), d)
+		ctx, cancel := context.WithTimeout(x.Context, d)
 		defer cancel()
-		answered := make(chan struct{})
-		watch := time.AfterFunc(d+grace, func() {
-			defer close(answered)
-			x.giveUp(common, r)
-		})
+		x.Context = ctx // r's context is x, so r needs no copy
+		x.late.Add(1)
+		watch := time.AfterFunc(d+grace, func() { x.giveUp(common, r) })
 		defer func() {
-			if !watch.Stop() { // net/http must not get its connection back while it is in use
-				<-answered
+			watch.Stop()
+			if !x.begin() { // net/http must not get its connection back while it is in use
+				x.late.Wait()
 			}
 		}()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -49,6 +48,7 @@ func (x *exchange) giveUp(common func(http.Header, *http.Request), r *http.Reque
 	if !x.phase.CompareAndSwap(open, timedOut) {
 		return
 	}
+	defer x.late.Done()
 	conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack()
 	if err != nil { // not a connection of HTTP/1: the handler's own answer will have to do
 		x.phase.Store(open)

@@ -2,27 +2,30 @@ package web
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-chi/chi/v5"
+
+	"crema/server/base/telemetry"
 )
 
 // exchange is one request and its answer: the only ResponseWriter that the stack puts around net/http's,
-// and the request's context, so that a request costs one allocation for both.
+// and the request's context in the same allocation.
 type exchange struct {
 	http.ResponseWriter
-	context.Context
-	route  chi.Context
+	telemetry.RequestContext
+	route  *chi.Context
 	id     [1]string // in the form of a header value
 	path   string
 	status int // 0 until the header is written
 	bytes  int64
 	phase  atomic.Int32
+	late   sync.WaitGroup // the deadline's answer
 }
 
 // The phases of an exchange. Whoever leaves open first, handler or deadline, answers.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -17,12 +18,16 @@ import (
 
 // observe gives a request its id, answers for a panic, and tells log and metrics how it went.
 func observe(log *slog.Logger, m *telemetry.Metrics, trusted proxies, next http.Handler) http.Handler {
+	routes := sync.Pool{New: func() any { return chi.NewRouteContext() }} // reused as chi reuses its own
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{ResponseWriter: w, path: r.URL.Path}
-		x.id[0] = trusted.requestID(r)
+		id := trusted.requestID(r)
+		x := &exchange{ResponseWriter: w, path: r.URL.Path, id: [1]string{id}}
+		x.RequestContext = telemetry.RequestContext{Context: r.Context(), ID: id}
+		x.route, _ = routes.Get().(*chi.Context)
+		x.route.Reset()
+		defer routes.Put(x.route)
 		w.Header()["X-Skygear-Request-Id"] = x.id[:]
-		x.Context = telemetry.WithRequestID(r.Context(), x.id[0])
 		m.Begin()
 		defer func() {
 			if v := recover(); v != nil {
@@ -30,8 +35,10 @@ func observe(log *slog.Logger, m *telemetry.Metrics, trusted proxies, next http.
 			}
 			took := time.Since(start)
 			m.Observe(methodLabel(r.Method), x.routeLabel(), x.sent(), took)
-			log.LogAttrs(x, accessLevel(r.URL.Path), "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
-				slog.Int("status", x.sent()), slog.Int64("bytes", x.bytes), slog.Duration("took", took), slog.String("ip", trusted.clientIP(r)))
+			telemetry.LogAccess(x, log, telemetry.Access{
+				Method: r.Method, Path: r.URL.Path, Status: x.sent(), Bytes: x.bytes, Took: took, IP: trusted.clientIP(r),
+				Quiet: r.URL.Path == "/healthz" || r.URL.Path == "/metrics",
+			})
 		}()
 		next.ServeHTTP(x, r.WithContext(x))
 	})
@@ -53,14 +60,6 @@ func (x *exchange) recovered(log *slog.Logger, r *http.Request, v any) {
 	if conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack(); err == nil {
 		_ = conn.Close() // it is being thrown away
 	}
-}
-
-// accessLevel keeps what machines ask every few seconds out of the log.
-func accessLevel(path string) slog.Level {
-	if path == "/healthz" || path == "/metrics" {
-		return slog.LevelDebug
-	}
-	return slog.LevelInfo
 }
 
 // methodLabel bounds the number of labels that a client can make.
@@ -107,9 +106,9 @@ func saneID(id string) bool {
 // context, so that the pattern can be read here after chi has matched it.
 func (x *exchange) Value(key any) any {
 	if key == chi.RouteCtxKey {
-		return &x.route
+		return x.route
 	}
-	return x.Context.Value(key)
+	return x.RequestContext.Value(key)
 }
 
 var _ context.Context = (*exchange)(nil)

@@ -20,7 +20,7 @@ func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	if format == "json" {
 		inner = slog.NewJSONHandler(s, opts)
 	}
-	return slog.New(handler{inner: inner, sink: s})
+	return slog.New(handler{inner: inner, sink: s, root: true, json: format == "json"})
 }
 
 // Flush writes the lines of l that wait. Call it before the process ends.
@@ -34,6 +34,8 @@ func Flush(l *slog.Logger) {
 type handler struct {
 	inner slog.Handler
 	sink  *sink
+	root  bool // without attributes or groups of its own
+	json  bool
 }
 
 // Enabled implements slog.Handler.
@@ -76,14 +78,22 @@ func redactAttr(groups []string, a slog.Attr) slog.Attr {
 		if clean := Redact(s); clean != s {
 			a.Value = slog.StringValue(clean)
 		}
-	case slog.KindInt64, slog.KindUint64:
-		if s := a.Value.String(); len(s) >= 13 && Redact(s) != s {
-			a.Value = slog.StringValue(mask)
-		}
+	case slog.KindInt64:
+		a.Value = withoutCardNumber(a.Value, uint64(max(0, a.Value.Int64())))
+	case slog.KindUint64:
+		a.Value = withoutCardNumber(a.Value, a.Value.Uint64())
 	case slog.KindAny:
 		a.Value = slog.StringValue(Redact(text(a.Value.Any())))
 	}
 	return a
+}
+
+// withoutCardNumber returns v, which is n, or the mask when n has the digits of a card.
+func withoutCardNumber(v slog.Value, n uint64) slog.Value {
+	if n >= 1e12 && Redact(v.String()) != v.String() {
+		return slog.StringValue(mask)
+	}
+	return v
 }
 
 // text is how a value of no simple kind is logged: what it says of itself, else as JSON.

@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"crema/server/base/telemetry"
 )
@@ -82,12 +86,20 @@ func TestLogger_AddsRequestIDAndSurvivesNilErrors(t *testing.T) {
 	}
 }
 
+// counter counts the lines that reach it.
+type counter struct{ n *atomic.Int32 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int32(bytes.Count(p, []byte("\n"))))
+	return len(p), nil
+}
+
 func TestLogger_GathersLinesAndWritesWarningsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		l := telemetry.NewLogger(&out, slog.LevelInfo, "text")
-		lines := func() int { return strings.Count(out.String(), "\n") }
+		var n atomic.Int32
+		l := telemetry.NewLogger(counter{&n}, slog.LevelInfo, "text")
+		lines := n.Load
 		l.Info("first after a pause")
 		if lines() != 1 {
 			t.Fatal("the first line waits")
@@ -179,12 +191,39 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-func BenchmarkLogger_AccessLine(b *testing.B) {
+// other is a logger's handler that LogAccess does not know.
+type other struct{ slog.Handler }
+
+func TestLogAccess_SaysWhatTheLoggerWouldSay(t *testing.T) {
+	t.Parallel()
+	ctx := telemetry.WithRequestID(context.Background(), "r-12345678")
+	for _, format := range []string{"text", "json"} {
+		for _, path := range []string{"/", "/a b=\"c\"\n\x00\xff", "/x/sk_test_abcdef", ""} {
+			var fast, slow bytes.Buffer
+			a := telemetry.Access{Method: "GET", Path: path, IP: "::1", Status: 200, Bytes: 5, Took: 1234 * time.Microsecond}
+			telemetry.LogAccess(ctx, telemetry.NewLogger(&fast, slog.LevelInfo, format), a)
+			l := telemetry.NewLogger(&slow, slog.LevelInfo, format)
+			telemetry.LogAccess(ctx, slog.New(other{l.Handler()}), a)
+			clock := regexp.MustCompile(`time"?[=:]"?[0-9T:.Z+-]+"?`)
+			if diff := cmp.Diff(clock.ReplaceAllString(slow.String(), ""), clock.ReplaceAllString(fast.String(), "")); diff != "" || fast.Len() == 0 {
+				t.Errorf("%s %q: %s", format, path, diff)
+			}
+			a.Quiet = true
+			telemetry.LogAccess(ctx, telemetry.NewLogger(&fast, slog.LevelInfo, format), a)
+			if bytes.Count(fast.Bytes(), []byte("\n")) != 1 {
+				t.Errorf("a quiet line is logged")
+			}
+		}
+	}
+}
+
+func BenchmarkLogAccess(b *testing.B) {
 	l := telemetry.NewLogger(io.Discard, slog.LevelInfo, "text")
 	ctx := telemetry.WithRequestID(context.Background(), "0199f0aa-1f6e-7c1e-8e60-3c5f6b7a8d90")
 	b.ReportAllocs()
 	for b.Loop() {
-		l.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("method", "POST"), slog.String("path", "/lambda/process_payment"),
-			slog.Int("status", 200), slog.Int64("bytes", 312), slog.Duration("took", 1234567), slog.String("ip", "127.0.0.1"))
+		telemetry.LogAccess(ctx, l, telemetry.Access{
+			Method: "POST", Path: "/lambda/process_payment", IP: "127.0.0.1", Status: 200, Bytes: 312, Took: 1234567,
+		})
 	}
 }

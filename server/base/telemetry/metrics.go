@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,19 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+
+	mu     sync.RWMutex
+	series map[seriesKey]series // found once, because finding hashes every label
+}
+
+type seriesKey struct {
+	method, route string
+	status        int
+}
+
+type series struct {
+	count    prometheus.Counter
+	duration prometheus.Observer
 }
 
 // NewMetrics returns a registry with the metrics of HTTP, of the Go runtime and of the process.
@@ -33,6 +47,7 @@ func NewMetrics() *Metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "crema_http_requests_in_flight", Help: "Requests that are being answered.",
 		}),
+		series: map[seriesKey]series{},
 	}
 	m.registry.MustRegister(m.requests, m.duration, m.inFlight,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -69,8 +84,22 @@ func (m *Metrics) Begin() { m.inFlight.Inc() }
 // Observe counts a request that is answered. Route is a pattern, never a path.
 func (m *Metrics) Observe(method, route string, status int, took time.Duration) {
 	m.inFlight.Dec()
-	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+	s := m.find(seriesKey{method, route, status})
+	s.count.Inc()
+	s.duration.Observe(took.Seconds())
+}
+
+func (m *Metrics) find(k seriesKey) series {
+	m.mu.RLock()
+	s, ok := m.series[k]
+	m.mu.RUnlock()
+	if !ok {
+		s = series{m.requests.WithLabelValues(k.method, k.route, strconv.Itoa(k.status)), m.duration.WithLabelValues(k.method, k.route)}
+		m.mu.Lock()
+		m.series[k] = s
+		m.mu.Unlock()
+	}
+	return s
 }
 
 // WatchPool publishes the state of a connection pool; stats is called when somebody asks.

@@ -23,9 +23,15 @@ type sink struct {
 
 // Write implements io.Writer for one whole line.
 func (s *sink) Write(line []byte) (int, error) {
+	s.add(func(b []byte) []byte { return append(b, line...) })
+	return len(line), nil
+}
+
+// add writes one whole line, which line appends.
+func (s *sink) add(line func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.buf = append(s.buf, line...)
+	s.buf = line(s.buf)
 	switch {
 	case len(s.buf) >= flushSize:
 		s.write(time.Now())
@@ -37,7 +43,6 @@ func (s *sink) Write(line []byte) (int, error) {
 		s.waiting = true
 		time.AfterFunc(flushAfter, s.Flush)
 	}
-	return len(line), nil
 }
 
 // Flush writes what waits.

@@ -1,0 +1,125 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// Access is one answered request. Path comes without its query, which may carry keys.
+type Access struct {
+	Method, Path, IP string
+	Status           int
+	Bytes            int64
+	Took             time.Duration
+	Quiet            bool // level Debug, for what machines ask every few seconds
+}
+
+// LogAccess writes the line "request". It says what l would say, in a third of the time: there is one
+// such line for every request.
+func LogAccess(ctx context.Context, l *slog.Logger, a Access) {
+	level := slog.LevelInfo
+	if a.Quiet {
+		level = slog.LevelDebug
+	}
+	if !l.Enabled(ctx, level) {
+		return
+	}
+	if h, ok := l.Handler().(handler); ok && h.root {
+		id := RequestID(ctx)
+		h.sink.add(func(b []byte) []byte { return a.appendTo(b, h.json, level, id) })
+		return
+	}
+	l.LogAttrs(ctx, level, "request", slog.String("method", a.Method), slog.String("path", a.Path), slog.Int("status", a.Status),
+		slog.Int64("bytes", a.Bytes), slog.Duration("took", a.Took), slog.String("ip", a.IP))
+}
+
+func (a Access) appendTo(b []byte, asJSON bool, level slog.Level, id string) []byte {
+	l := line{b: b, start: len(b), json: asJSON}
+	l.time("time", time.Now())
+	l.text("level", level.String())
+	l.text("msg", "request")
+	l.text("method", Redact(a.Method))
+	l.text("path", Redact(a.Path))
+	l.number("status", int64(a.Status))
+	l.number("bytes", a.Bytes)
+	if asJSON {
+		l.number("took", int64(a.Took))
+	} else {
+		l.text("took", a.Took.String())
+	}
+	l.text("ip", a.IP)
+	if id != "" {
+		l.text("request_id", id)
+	}
+	if asJSON {
+		l.b = append(l.b, '}')
+	}
+	return append(l.b, '\n')
+}
+
+// line writes attributes as slog's two handlers do.
+type line struct {
+	b     []byte
+	start int
+	json  bool
+}
+
+func (l *line) key(key string) {
+	switch {
+	case !l.json && len(l.b) > l.start:
+		l.b = append(l.b, ' ')
+	case l.json && len(l.b) == l.start:
+		l.b = append(l.b, '{')
+	case l.json:
+		l.b = append(l.b, ',')
+	}
+	if !l.json {
+		l.b = append(append(l.b, key...), '=')
+		return
+	}
+	l.b = append(l.b, '"')
+	l.b = append(append(l.b, key...), '"', ':')
+}
+
+func (l *line) number(key string, n int64) {
+	l.key(key)
+	l.b = strconv.AppendInt(l.b, n, 10)
+}
+
+func (l *line) time(key string, t time.Time) {
+	const millis = "2006-01-02T15:04:05.000Z07:00"
+	l.key(key)
+	if l.json {
+		l.b = append(t.AppendFormat(append(l.b, '"'), time.RFC3339Nano), '"')
+		return
+	}
+	l.b = t.AppendFormat(l.b, millis)
+}
+
+func (l *line) text(key, s string) {
+	l.key(key)
+	switch {
+	case !simple(s) && l.json:
+		quoted, _ := json.Marshal(s) // a string always marshals
+		l.b = append(l.b, quoted...)
+	case !simple(s):
+		l.b = strconv.AppendQuote(l.b, s)
+	case l.json:
+		l.b = append(append(append(l.b, '"'), s...), '"')
+	default:
+		l.b = append(l.b, s...)
+	}
+}
+
+// simple says whether s needs neither quotes nor escapes in either format.
+func simple(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=' {
+			return false
+		}
+	}
+	return s != ""
+}
