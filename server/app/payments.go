@@ -32,6 +32,7 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 	}
 	a.rooms.payments, err = payments.New(payments.Config{
 		DB: a.db, Log: a.log, Install: a.c.Name, Mode: mode, SecretKey: a.rooms.keys.secret, URL: url,
+		Alone: a.cluster != nil, // its data folder is locked
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type Config struct {
 	SecretKey string
 	URL       string        // of the sandbox; "" is Stripe
 	Every     time.Duration // between two looks of the reconciler; 0: 5 s
+	Alone     bool          // no other server can be on this database: leases that are there belong to the dead
 }
 
 // Service takes payments. Make it with New; Start and Stop run the reconciler.
@@ -76,6 +77,9 @@ func (s *Service) Products(ctx context.Context) ([]Product, error) {
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() {
+		if s.c.Alone {
+			s.dropLeases(ctx)
+		}
 		tick := time.NewTicker(s.c.Every)
 		defer tick.Stop()
 		for {
@@ -87,6 +91,12 @@ func (s *Service) Start(ctx context.Context) {
 			}
 		}
 	})
+}
+
+func (s *Service) dropLeases(ctx context.Context) {
+	if _, err := s.db.Exec(ctx, dropLeases, s.owner); err != nil {
+		s.c.Log.WarnContext(ctx, "leases of an earlier server stay until they end", "error", err)
+	}
 }
 
 // Stop ends the reconciler and waits for running calls to the provider, at most until ctx ends. What

@@ -108,6 +108,8 @@ const (
 	markTry = `UPDATE app._payment SET tries = tries + 1, ambiguous_seen = ambiguous_seen OR $2, updated_at = now()
 	WHERE id = $1`
 	renewLease = `UPDATE app._payment SET lease_until = now() + $3 * interval '1 second' WHERE id = $1 AND lease_owner = $2`
+	dropLeases = `UPDATE app._payment SET lease_until = NULL, next_try_at = now()
+	WHERE state IN ('pending', 'sent', 'unknown') AND lease_until IS NOT NULL AND lease_owner <> $1`
 	// claimAttempt takes an attempt that nobody is working on.
 	claimAttempt = `UPDATE app._payment SET lease_until = now() + $3 * interval '1 second', lease_owner = $2
 	WHERE id = $1 AND state IN ('pending', 'sent', 'unknown') AND (lease_until IS NULL OR lease_until < now())`

@@ -1,0 +1,146 @@
+package payments
+
+import (
+	"testing"
+	"time"
+
+	"crema/server/lambda"
+)
+
+// A dead server left an attempt at each of its points; the next server finishes it.
+func TestReconcile_FinishesWhatADeadServerLeft(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		sent    bool // it was marked as sent
+		reached bool // the provider has charged it
+		age     time.Duration
+		want    state
+		charges int
+	}{
+		{"written, not sent, young", false, false, 30 * time.Second, pending, 0},
+		{"written, not sent, old", false, false, 2 * time.Minute, voided, 0},
+		{"sent, lost on the way", true, false, time.Minute, succeeded, 1},
+		{"sent, charged", true, true, time.Minute, succeeded, 1},
+		{"sent, lost on the way, shopper gone", true, false, 16 * time.Minute, voided, 0},
+		{"sent, charged, shopper gone", true, true, 16 * time.Minute, succeeded, 1},
+		{"sent, charged, key may be pruned", true, true, 25 * time.Hour, succeeded, 1},
+		{"sent, lost, key may be pruned", true, false, 25 * time.Hour, voided, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			id := s.leave(with(kenya("tok_visa"), "page-dead-server"))
+			if c.sent {
+				if err := s.markSent(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.reached {
+				s.chargeBehindOurBack(id)
+			}
+			s.expire(id, c.age)
+			next := newService(t, s.db, s.c.URL)
+			next.reconcile(t.Context())
+			if got := s.attempt(id).State; got != c.want {
+				t.Errorf("the attempt is %s, want %s", got, c.want)
+			}
+			records := 0
+			if c.want == succeeded {
+				records = 1
+			}
+			s.wantBooks(c.charges, records)
+		})
+	}
+}
+
+func (s *shop) chargeBehindOurBack(id string) {
+	s.t.Helper()
+	a := s.attempt(id)
+	r, err := a.request()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.provider.charge(s.t.Context(), a.Key, "tok_visa", r); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestReconcile_LeavesALeasedAttemptAlone(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	id := s.leave(with(kenya("tok_visa"), "page-leased"))
+	next := newService(t, s.db, s.c.URL)
+	next.reconcile(t.Context())
+	if a := s.attempt(id); a.State != pending || a.Tries != 0 {
+		t.Errorf("another server took a leased attempt: %+v", a)
+	}
+	s.wantBooks(0, 0)
+}
+
+func TestReconcile_AShopperWhoComesBackFinishesItAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	p := with(kenya("tok_visa"), "page-comes-back")
+	s.expire(s.leave(p), 5*time.Second)
+	if got := s.pay(p); got.Status != lambda.Paid {
+		t.Errorf("got %+v", got)
+	}
+	s.wantBooks(1, 1)
+}
+
+// The provider keeps a 500 under the key and has no charge: nobody may decide that but an operator.
+func TestReconcile_AStoredErrorEndsInReview(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.pay(with(kenya("tok_sandbox_500"), "page-stored-error"))
+	var id string
+	if err := s.db.Get(t.Context(), &id, `SELECT id FROM app._payment`); err != nil {
+		t.Fatal(err)
+	}
+	s.expire(id, 11*time.Minute)
+	s.reconcile(t.Context())
+	if a := s.attempt(id); a.State != needsReview {
+		t.Errorf("the attempt is %s", a.State)
+	}
+	s.wantBooks(0, 0)
+}
+
+// News that come late or twice change nothing.
+func TestSettle_OnlyMovesForward(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.pay(with(kenya("tok_visa"), "page-forward"))
+	var a attempt
+	if err := s.db.Get(t.Context(), &a, `SELECT id, charge_id FROM app._payment`); err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range []state{failed, voided, unknown, succeeded} {
+		if err := s.settle(t.Context(), a.ID, outcome{state: st, cause: "late", chargeID: "ch_other"}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.attempt(a.ID); got.State != succeeded || got.ChargeID != a.ChargeID {
+		t.Errorf("late news changed the attempt to %+v", got)
+	}
+	s.wantBooks(1, 1)
+	var states []string
+	if err := s.db.Select(t.Context(), &states, `SELECT to_state FROM app._payment_transition ORDER BY seq`); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"pending", "sent", "succeeded"}; len(states) != 3 || states[0] != want[0] || states[1] != want[1] || states[2] != want[2] {
+		t.Errorf("transitions %v, want %v", states, want)
+	}
+}
+
+// The last line of defence is in the database itself.
+func TestOneOpenAttempt_IsEnforcedByTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	id := s.leave(with(kenya("tok_visa"), "page-one-open"))
+	_, err := s.db.Exec(t.Context(), `INSERT INTO app._payment (id, order_id, attempt, mode, kind, idempotency_key, request, state, amount, currency)
+		SELECT gen_random_uuid(), order_id, 2, mode, kind, 'other-key', request, 'pending', amount, currency FROM app._payment WHERE id = $1`, id)
+	if err == nil {
+		t.Fatal("the database let a second open attempt in")
+	}
+}

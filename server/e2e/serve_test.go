@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"crema/server/testkit"
+)
+
+const countRecords = `select count(*) from payment_record`
+
+func TestServe_SellsAndTheOperatorSeesTheRow(t *testing.T) {
+	t.Parallel()
+	for name, env := range map[string][]string{
+		"private cluster": nil,
+		"DATABASE_URL":    {"DATABASE_URL=" + testkit.EmptyDatabaseURL(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := testkit.StartServer(t, testkit.AppDir(t), env...)
+			if p := pay(t, s, "tok_visa", "e2e-first-order"); len(p.Result.Result) != 1 || p.Result.Result[0]["product"] != "Kenya AA" {
+				t.Errorf("got %+v", p)
+			}
+			if p := pay(t, s, "tok_chargeDeclined", "e2e-second-order"); p.Result.Results != "failed" || p.Result.Error.Code != "card_declined" {
+				t.Errorf("got %+v", p)
+			}
+			got := psql(t, s, `select product, amount, amount_minor, currency, receipt_email, status from payment_record`)
+			if want := "Kenya AA|10|1000|usd|ada@example.com|succeeded"; got != want {
+				t.Errorf("psql shows %q, want %q", got, want)
+			}
+			if code := s.Signal(t, syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d\n%s", code, s.Log())
+			}
+			if log := s.Log(); strings.Contains(log, "tok_visa") && strings.Contains(log, "ada@example.com") {
+				t.Error("the log names the shopper")
+			}
+		})
+	}
+}
+
+// The server is killed while the provider is charging; the next one finishes the payment, once.
+func TestServe_AKillDuringTheChargeLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	dir := testkit.AppDir(t)
+	s := testkit.StartServer(t, dir)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = tryPost(s.URL+"/lambda/process_payment", s.APIKey, payBody("tok_sandbox_slow_4000", "e2e-killed-order"))
+	}()
+	eventually(t, s, `select state from _payment`, "sent")
+	s.Kill()
+	<-done
+	s = testkit.StartServer(t, dir)
+	eventually(t, s, countRecords, "1")
+	if p := pay(t, s, "tok_sandbox_slow_4000", "e2e-killed-order"); len(p.Result.Result) != 1 {
+		t.Errorf("the shopper who comes back gets %+v", p)
+	}
+	if n := psql(t, s, countRecords); n != "1" {
+		t.Errorf("%s records", n)
+	}
+	if n := psql(t, s, `select count(*) from stripe_app_coffee.journal where op = 'charge'`); n != "1" {
+		t.Errorf("%s charges", n)
+	}
+}
+
+func TestServe_SayWhatIsWrongAndExit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		app  string
+		env  []string
+		args []string
+		code int
+		says string
+	}{
+		"unknown key":     {app: `{"name":"coffee","shpo":{}}`, args: []string{"serve"}, code: 3, says: `did you mean "shop"`},
+		"broken app.json": {app: "{\n\"name\": coffee}", args: []string{"serve"}, code: 3, says: "line 2"},
+		"equal keys":      {env: []string{"API_KEY=same", "MASTER_KEY=same"}, args: []string{"serve"}, code: 3, says: "MASTER_KEY"},
+		"publishable key in the secret slot": {env: []string{"STRIPE_SECRET_KEY=pk_test_abcdefghijklmnop"},
+			args: []string{"serve"}, code: 3, says: "STRIPE_SECRET_KEY"},
+		"no such database": {env: []string{"DATABASE_URL=postgres://nobody:secret-pw@127.0.0.1:1/none"},
+			args: []string{"serve"}, code: 4, says: "database"},
+		"unknown command": {args: []string{"sevre"}, code: 2, says: "sevre"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := testkit.AppDir(t)
+			if c.app != "" {
+				if err := os.WriteFile(filepath.Join(dir, "app.json"), []byte(c.app), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, code := testkit.Run(t, dir, append(c.env, "HOST=127.0.0.1:0"), c.args...)
+			if code != c.code || !strings.Contains(out, c.says) {
+				t.Errorf("exit code %d, want %d; it says:\n%s", code, c.code, out)
+			}
+			if strings.Contains(out, "secret-pw") || strings.Contains(out, "abcdefghijklmnop") {
+				t.Errorf("a secret is shown:\n%s", out)
+			}
+		})
+	}
+}
+
+func TestServe_ASecondServerOnTheSameFolderIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := testkit.AppDir(t)
+	s := testkit.StartServer(t, dir)
+	out, code := testkit.Run(t, dir, []string{"HOST=127.0.0.1:0"}, "serve")
+	if code != 4 || !strings.Contains(out, dir) {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if r, err := http.Get(s.URL + "/healthz"); err != nil || r.StatusCode != http.StatusOK {
+		t.Errorf("the first server suffers: %v %v", r, err)
+	}
+}
+
+func TestPsql_WorksWhileNoServerRuns(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, testkit.AppDir(t))
+	s.Stop(t)
+	if n := psql(t, s, countRecords); n != "0" {
+		t.Errorf("got %q", n)
+	}
+	if _, err := s.Run(t, "psql", "-At", "-v", "ON_ERROR_STOP=1", "-c", "select nonsense"); err == nil {
+		t.Error("psql's exit code is lost")
+	}
+}
