@@ -1,0 +1,311 @@
+package api
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+
+	"crema/server/core/payments/sandbox/cards"
+	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/wire"
+)
+
+// chargeInput is what POST /v1/charges takes.
+type chargeInput struct {
+	amount      int64
+	currency    string
+	source      string
+	customer    string
+	capture     bool
+	description *string
+	metadata    map[string]string
+	email       *string
+	descriptor  *string
+	suffix      *string
+	shipping    *Shipping
+	group       *string
+}
+
+func createCharge(ctx context.Context, c *Call) (any, error) {
+	in := readCharge(c)
+	inline, hidden, refusal := inlineCard(c)
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	card, err := inline, error(nil)
+	if card.ID == "" {
+		card, hidden, err = payer(ctx, c, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	test, _ := cards.ByName(hidden.Name)
+	ch := newCharge(c, in, card, test)
+	if d := test.Outcome.Decline; d != nil && (hidden.CVC || !test.Outcome.OnlyCVC) {
+		return nil, c.decline(ctx, ch, d)
+	}
+	return c.approve(ctx, ch, in.capture, test.Outcome)
+}
+
+func readCharge(c *Call) chargeInput {
+	f := c.Form
+	in := chargeInput{
+		amount: f.Int("amount"), currency: f.Required("currency"), customer: f.Text("customer"),
+		capture: f.Bool("capture", true), description: f.Optional("description"), metadata: merge(f, nil, f.Texts("metadata")),
+		email: email(f, "receipt_email"), descriptor: f.Optional("statement_descriptor"),
+		suffix: f.Optional("statement_descriptor_suffix"), shipping: readShipping(f), group: f.Optional("transfer_group"),
+	}
+	if !f.IsGroup("source") {
+		in.source = f.Text("source")
+		if in.source == "" && in.customer == "" {
+			f.Refuse(wire.InvalidCode("parameter_missing", "", "Must provide source or customer."))
+		}
+	}
+	currency, refusal := wire.Currency(in.currency)
+	if refusal == nil {
+		in.currency, refusal = currency, wire.Amount(in.amount, currency)
+	}
+	if refusal != nil {
+		f.Refuse(refusal)
+	}
+	checkMetadata(f, in.metadata)
+	return in
+}
+
+// inlineCard reads source[number]... for clients that send the card with the charge.
+func inlineCard(c *Call) (Card, behaviour, *wire.Error) {
+	if !c.Form.IsGroup("source") {
+		return Card{}, behaviour{}, nil
+	}
+	return readCard(c, c.Form.Group("source"))
+}
+
+// payer finds the card that pays: a token's, or one that a customer keeps.
+func payer(ctx context.Context, c *Call, in chargeInput) (Card, behaviour, error) {
+	if in.customer == "" {
+		if !strings.HasPrefix(in.source, "tok_") {
+			return Card{}, behaviour{}, wire.NoSuch("token", in.source, "source")
+		}
+		return takeToken(ctx, c, in.source, "source")
+	}
+	customer, _, err := find[Customer](ctx, c, kindCustomer, in.customer, "customer")
+	if err != nil {
+		return Card{}, behaviour{}, err
+	}
+	id := in.source
+	switch {
+	case customer.Deleted:
+		return Card{}, behaviour{}, wire.NoSuch("customer", in.customer, "customer")
+	case id == "" && customer.DefaultSource == nil:
+		return Card{}, behaviour{}, wire.Card("missing", "", "card", "Cannot charge a customer that has no active card.")
+	case id == "":
+		id = *customer.DefaultSource
+	}
+	card, o, err := find[Card](ctx, c, kindCard, id, "source")
+	if err == nil && (card.Customer == nil || *card.Customer != customer.ID) {
+		err = wire.NoSuch("source", id, "source")
+	}
+	if err != nil {
+		return Card{}, behaviour{}, err
+	}
+	hidden, err := readBehaviour(o)
+	return card, hidden, err
+}
+
+// decline stores the failed charge and returns the 402 that names it.
+func (c *Call) decline(ctx context.Context, ch Charge, d *cards.Decline) error {
+	ch.Status, ch.FailureCode, ch.FailureMessage = "failed", text(d.Code), text(d.Message)
+	ch.Outcome.Type, ch.Outcome.NetworkStatus = "issuer_declined", "declined_by_network"
+	ch.Outcome.SellerMessage = "The bank did not return any further details with this decline."
+	if d.Blocked {
+		ch.Outcome.Type, ch.Outcome.NetworkStatus = "blocked", "not_sent_to_network"
+		ch.Outcome.SellerMessage = "The sandbox blocked this payment as too risky."
+	}
+	reason := d.Decline
+	if reason == "" {
+		reason = d.Code
+	}
+	ch.Outcome.Reason = &reason
+	if d.Code == "incorrect_cvc" {
+		ch.check(text("fail"))
+	}
+	if err := c.insert(ctx, kindCharge, ch.ID, ch, nil); err != nil {
+		return err
+	}
+	if err := c.emit(ctx, "charge.failed", ch, nil); err != nil {
+		return err
+	}
+	refusal := wire.Card(d.Code, d.Decline, d.Param, d.Message)
+	refusal.Charge = ch.ID
+	return refusal
+}
+
+// approve stores the succeeded charge and, unless it waits for capture, moves the money.
+func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (any, error) {
+	ch.Status, ch.Paid = "succeeded", true
+	ch.Outcome.Type, ch.Outcome.NetworkStatus = "authorized", "approved_by_network"
+	ch.Outcome.SellerMessage = "Payment complete."
+	if capture {
+		if err := c.take(ctx, &ch, ch.Amount, o.Instant); err != nil {
+			return nil, err
+		}
+	}
+	ch.Disputed = o.Dispute != ""
+	hidden := chargeHidden{Refund: o.Refund, RefundEnds: o.RefundEnds, Frozen: ch.Disputed && !o.Inquiry}
+	if err := c.insert(ctx, kindCharge, ch.ID, ch, hidden); err != nil {
+		return nil, err
+	}
+	if err := c.emit(ctx, "charge.succeeded", ch, nil); err != nil || !ch.Disputed {
+		return ch, err
+	}
+	return ch, c.dispute(ctx, ch, o)
+}
+
+// chargeHidden is what the sandbox hides beside a charge.
+type chargeHidden struct {
+	Refund     string `json:"refund"`      // status its refunds begin with; "" is succeeded
+	RefundEnds string `json:"refund_ends"` // status they reach later; "" when they stay
+	Frozen     bool   `json:"frozen"`      // disputed, so refunds are refused
+}
+
+// take moves amount from the card: balance transaction and journal. The caller stores the charge.
+func (c *Call) take(ctx context.Context, ch *Charge, amount int64, instant bool) error {
+	ch.Captured, ch.AmountCaptured = true, amount
+	ch.CalculatedStatementDescriptor = text("SANDBOX")
+	if ch.StatementDescriptor != nil {
+		ch.CalculatedStatementDescriptor = ch.StatementDescriptor
+	}
+	id, err := c.balance(ctx, balanceMove{kind: "charge", source: ch.ID, amount: amount, currency: ch.Currency, fee: fee(amount), instant: instant})
+	if err != nil {
+		return err
+	}
+	ch.BalanceTransaction = &id
+	return c.move(ctx, "charge", amount, ch.Currency, ch.ID, ch.ID)
+}
+
+func (c *Call) move(ctx context.Context, op string, amount int64, currency, object, charge string) error {
+	return c.Tx.Move(ctx, ledger.Move{
+		At: c.Now, Op: op, Amount: amount, Currency: currency, ObjectID: object, ChargeID: charge, Key: c.Key,
+	})
+}
+
+func getCharge(ctx context.Context, c *Call) (any, error) { return c.get(ctx, kindCharge, "id") }
+
+func listCharges(ctx context.Context, c *Call) (any, error) {
+	where := map[string]any{}
+	for _, filter := range []string{"customer", "payment_intent", "transfer_group"} {
+		if v := c.Form.Text(filter); v != "" {
+			where[filter] = v
+		}
+	}
+	return c.page(ctx, ledger.Query{Kind: kindCharge, Where: where})
+}
+
+func updateCharge(ctx context.Context, c *Call) (any, error) {
+	f := c.Form
+	description, receipt, group := f.Optional("description"), email(f, "receipt_email"), f.Optional("transfer_group")
+	metadata, shipping := f.Texts("metadata"), readShipping(f)
+	customer, fraud := f.Text("customer"), f.Texts("fraud_details")
+	checkMetadata(f, metadata)
+	if err := f.Done(); err != nil {
+		return nil, err
+	}
+	ch, o, err := lockPath[Charge](ctx, c, kindCharge, "id")
+	if err != nil {
+		return nil, err
+	}
+	if customer != "" {
+		if ch.Customer != nil && *ch.Customer != customer {
+			return nil, wire.Invalid("customer", "You cannot change the customer of a charge that has one.")
+		}
+		if _, _, err := find[Customer](ctx, c, kindCustomer, customer, "customer"); err != nil {
+			return nil, err
+		}
+		ch.Customer = &customer
+	}
+	set(f, "description", &ch.Description, description)
+	set(f, "receipt_email", &ch.ReceiptEmail, receipt)
+	set(f, "transfer_group", &ch.TransferGroup, group)
+	if f.Has("shipping") {
+		ch.Shipping = shipping
+	}
+	if report := fraud["user_report"]; report != "" {
+		ch.FraudDetails = map[string]string{"user_report": report}
+	}
+	ch.Metadata = merge(f, ch.Metadata, metadata)
+	if err := c.update(ctx, o, ch, nil); err != nil {
+		return nil, err
+	}
+	return ch, c.emit(ctx, "charge.updated", ch, nil)
+}
+
+func captureCharge(ctx context.Context, c *Call) (any, error) {
+	f := c.Form
+	amount, given := f.OptionalInt("amount")
+	receipt, group := email(f, "receipt_email"), f.Optional("transfer_group")
+	descriptor, suffix := f.Optional("statement_descriptor"), f.Optional("statement_descriptor_suffix")
+	if err := f.Done(); err != nil {
+		return nil, err
+	}
+	ch, o, err := lockPath[Charge](ctx, c, kindCharge, "charge")
+	if err != nil {
+		return nil, err
+	}
+	if !given {
+		amount = ch.Amount
+	}
+	if err := capturable(ch, amount); err != nil {
+		return nil, err
+	}
+	set(f, "receipt_email", &ch.ReceiptEmail, receipt)
+	set(f, "transfer_group", &ch.TransferGroup, group)
+	set(f, "statement_descriptor", &ch.StatementDescriptor, descriptor)
+	set(f, "statement_descriptor_suffix", &ch.StatementDescriptorSuffix, suffix)
+	if err := c.take(ctx, &ch, amount, false); err != nil {
+		return nil, err
+	}
+	// What is not captured goes back to the card; Stripe counts it as refunded.
+	ch.AmountRefunded = ch.Amount - amount
+	if err := c.update(ctx, o, ch, nil); err != nil {
+		return nil, err
+	}
+	return ch, c.emit(ctx, "charge.captured", ch, nil)
+}
+
+func capturable(ch Charge, amount int64) error {
+	switch {
+	case ch.Status == "failed":
+		return wire.Invalid("", "Charge %s failed and cannot be captured.", ch.ID)
+	case ch.Captured:
+		return wire.InvalidCode("charge_already_captured", "", "Charge %s has already been captured.", ch.ID)
+	case ch.Refunded:
+		return wire.InvalidCode("charge_already_refunded", "", "Charge %s has already been refunded.", ch.ID)
+	case amount < 1:
+		return wire.InvalidCode("parameter_invalid_integer", "amount", "This value must be greater than or equal to 1.")
+	case amount > ch.Amount:
+		return wire.InvalidCode("amount_too_large", "amount", "The amount must be less than or equal to the charge amount.")
+	}
+	return nil
+}
+
+// email reads an address; a 400 email_invalid when it is none.
+func email(f *wire.Params, name string) *string {
+	s := f.Optional(name)
+	if s == nil {
+		return nil
+	}
+	if a, err := mail.ParseAddress(*s); err != nil || a.Address != *s {
+		f.Refuse(wire.InvalidCode("email_invalid", name, "Invalid email address: %.80s", *s))
+	}
+	return s
+}
+
+// set changes a field when its parameter was sent; an empty text unsets it.
+func set(f *wire.Params, name string, field **string, value *string) {
+	if f.Has(name) {
+		*field = value
+	}
+}

@@ -1,0 +1,266 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"crema/server/base/fault"
+	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/wire"
+)
+
+// List is a page of objects.
+type List struct {
+	Object  string            `json:"object"`
+	Data    []json.RawMessage `json:"data"`
+	HasMore bool              `json:"has_more"`
+	URL     string            `json:"url"`
+}
+
+// newList never has null for its data.
+func newList(url string, objects []ledger.Object, more bool) *List {
+	l := &List{Object: "list", URL: url, HasMore: more, Data: []json.RawMessage{}}
+	for _, o := range objects {
+		l.Data = append(l.Data, o.Data)
+	}
+	return l
+}
+
+// page answers a list endpoint: limit, starting_after, ending_before and created, on top of what q
+// selects already.
+func (c *Call) page(ctx context.Context, q ledger.Query) (any, error) {
+	q.Limit = 10
+	if n, ok := c.Form.OptionalInt("limit"); ok {
+		if n < 1 || n > 100 {
+			c.Form.Refuse(wire.InvalidCode("parameter_invalid_integer", "limit", "Invalid limit: it must be between 1 and 100."))
+		}
+		q.Limit = int(n)
+	}
+	q.After, q.Before = c.Form.Text("starting_after"), c.Form.Text("ending_before")
+	if q.After != "" && q.Before != "" {
+		c.Form.Refuse(wire.Invalid("ending_before", "Give starting_after or ending_before, not both."))
+	}
+	q.From, q.Until = c.created()
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	for param, id := range map[string]string{"starting_after": q.After, "ending_before": q.Before} {
+		if id == "" {
+			continue
+		}
+		if _, err := c.Tx.Find(ctx, q.Kind, id); fault.Is(err, "pg.no_rows") {
+			return nil, wire.NoSuch(q.Kind, id, param)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	objects, more, err := c.Tx.List(ctx, q)
+	return newList(c.Path, objects, more), err
+}
+
+// created reads created=, or created[gt|gte|lt|lte]=, as inclusive bounds.
+func (c *Call) created() (from, until int64) {
+	if !c.Form.IsGroup("created") {
+		at, _ := c.Form.OptionalInt("created")
+		return at, at
+	}
+	g := c.Form.Group("created")
+	for _, bound := range []struct {
+		name string
+		into *int64
+		off  int64
+	}{{"gt", &from, 1}, {"gte", &from, 0}, {"lt", &until, -1}, {"lte", &until, 0}} {
+		if n, ok := g.OptionalInt(bound.name); ok {
+			*bound.into = n + bound.off
+		}
+	}
+	return from, until
+}
+
+// Render encodes what a handler returned: expanded as the caller asked, in the shape of its version.
+func Render(ctx context.Context, c *Call, result any) ([]byte, error) {
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	tree, err := parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if node, ok := tree.(map[string]any); ok {
+		if err := c.shape(ctx, node); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err = e.Encode(tree)
+	return out.Bytes(), err
+}
+
+// parse keeps whole numbers whole.
+func parse(raw []byte) (tree any, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	return tree, stored(d.Decode(&tree))
+}
+
+func (c *Call) shape(ctx context.Context, node map[string]any) error {
+	nodes := []any{node}
+	if node["object"] == "list" {
+		nodes, _ = node["data"].([]any)
+	}
+	for _, n := range nodes {
+		if m, ok := n.(map[string]any); ok && c.Version < "2022-11-15" {
+			if err := c.oldShape(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+	for _, path := range c.Expand {
+		if strings.Count(path, ".") > 3 {
+			return wire.Invalid("expand", "You may only expand up to 4 levels of a property (%s).", path)
+		}
+		if err := c.expand(ctx, node, strings.Split(path, "."), path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldShape adds the lists that came expanded before 2022-11-15 (charges) and 2020-08-27 (customers).
+// A caller without a version gets them too.
+func (c *Call) oldShape(ctx context.Context, m map[string]any) error {
+	for _, field := range lists[kindOf(m)] {
+		if m["deleted"] == true {
+			continue
+		}
+		if _, err := c.expandField(ctx, m, field); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kindOf(m map[string]any) string {
+	s, _ := m["object"].(string)
+	return s
+}
+
+// expandable lists, by kind, the fields that hold ids and the kind behind them; "" is a kind that the
+// sandbox never makes, so that the field is always null.
+var expandable = map[string]map[string]string{
+	kindCharge: {
+		"balance_transaction": kindBalance, "customer": kindCustomer, "failure_balance_transaction": kindBalance,
+		"application": "", "application_fee": "", "invoice": "", "on_behalf_of": "", "payment_intent": "",
+		"review": "", "source_transfer": "", "transfer": "",
+	},
+	kindRefund: {
+		"balance_transaction": kindBalance, "charge": kindCharge, "failure_balance_transaction": kindBalance,
+		"payment_intent": "", "source_transfer_reversal": "", "transfer_reversal": "",
+	},
+	kindCustomer: {"default_source": kindCard, "test_clock": ""},
+	kindCard:     {"customer": kindCustomer},
+	kindDispute:  {"charge": kindCharge, "payment_intent": ""},
+	kindBalance:  {"source": "any"},
+}
+
+// lists are the fields that hold a list when they are expanded.
+var lists = map[string][]string{kindCharge: {"refunds"}, kindCustomer: {"sources", "subscriptions", "tax_ids"}}
+
+// expand follows path from node and replaces the ids on its way by objects. whole is for the message.
+func (c *Call) expand(ctx context.Context, node map[string]any, path []string, whole string) error {
+	if len(path) == 0 {
+		return nil
+	}
+	if kindOf(node) == "list" {
+		return c.expandItems(ctx, node, path, whole)
+	}
+	known, err := c.expandField(ctx, node, path[0])
+	if err != nil {
+		return err
+	}
+	if !known {
+		return wire.Invalid("expand", "This property cannot be expanded (%s).", whole)
+	}
+	if next, ok := node[path[0]].(map[string]any); ok {
+		return c.expand(ctx, next, path[1:], whole)
+	}
+	return nil
+}
+
+func (c *Call) expandItems(ctx context.Context, list map[string]any, path []string, whole string) error {
+	if path[0] != "data" {
+		return wire.Invalid("expand", "This property cannot be expanded (%s). Begin the names of a list with data.", whole)
+	}
+	items, _ := list["data"].([]any)
+	for _, item := range items {
+		if m, ok := item.(map[string]any); ok {
+			if err := c.expand(ctx, m, path[1:], whole); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expandField expands one field of m; false when it cannot be expanded.
+func (c *Call) expandField(ctx context.Context, m map[string]any, field string) (bool, error) {
+	kind := kindOf(m)
+	if slices.Contains(lists[kind], field) {
+		if m[field] != nil {
+			return true, nil
+		}
+		list, err := c.embedded(ctx, kind, m["id"], field)
+		m[field] = list
+		return true, err
+	}
+	target, known := expandable[kind][field]
+	id, isID := m[field].(string)
+	if !known || !isID {
+		// The source of a charge is an object already.
+		return known || field == "source" && kind == kindCharge, nil
+	}
+	if target == "any" {
+		target = kindByID(id)
+	}
+	o, err := c.Tx.Find(ctx, target, id)
+	if err != nil {
+		return true, err
+	}
+	m[field], err = parse(o.Data)
+	return true, err
+}
+
+func kindByID(id string) string {
+	prefix, _, _ := strings.Cut(id, "_")
+	return map[string]string{"ch": kindCharge, "re": kindRefund, "dp": kindDispute}[prefix]
+}
+
+// embedded returns the list in a field of a charge or a customer: its newest ten items.
+func (c *Call) embedded(ctx context.Context, kind string, id any, field string) (any, error) {
+	s, _ := id.(string)
+	url := "/v1/" + kind + "s/" + s + "/" + field
+	items := map[string]string{"refunds": kindRefund, "sources": kindCard}[field]
+	if items == "" {
+		return tree(newList(url, nil, false))
+	}
+	objects, more, err := c.Tx.List(ctx, ledger.Query{Kind: items, Where: map[string]any{kind: id}, Limit: 10})
+	if err != nil {
+		return nil, err
+	}
+	return tree(newList(url, objects, more))
+}
+
+func tree(l *List) (any, error) {
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	return parse(raw)
+}

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/wire"
+)
+
+// Call is one request while it is answered.
+type Call struct {
+	Tx        *ledger.Tx
+	Form      *wire.Params
+	Expand    []string
+	Path      string // of the request
+	ID        string // the :id of the path
+	Now       time.Time
+	Version   string // the Stripe-Version the caller sent, or empty
+	RequestID string
+	Key       string // the idempotency key, or empty
+	ClientIP  string
+}
+
+// Handler answers a call with an object, a *List or an error.
+type Handler func(context.Context, *Call) (any, error)
+
+// Route is one endpoint.
+type Route struct {
+	Method string
+	Path   string // may hold ":id"
+	Do     Handler
+	Public bool // the publishable key is enough
+}
+
+// Routes returns all endpoints.
+func Routes() []Route {
+	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	return []Route{
+		{post, "/v1/tokens", createToken, true},
+		{get, "/v1/tokens/:id", getToken, false},
+
+		{post, "/v1/charges", createCharge, false},
+		{get, "/v1/charges", listCharges, false},
+		{get, "/v1/charges/:id", getCharge, false},
+		{post, "/v1/charges/:id", updateCharge, false},
+		{post, "/v1/charges/:id/capture", captureCharge, false},
+		{get, "/v1/charges/:id/refunds", listChargeRefunds, false},
+		{post, "/v1/charges/:id/refunds", createChargeRefund, false},
+		{post, "/v1/charges/:id/refund", refundCharge, false},
+
+		{post, "/v1/refunds", createRefund, false},
+		{get, "/v1/refunds", listRefunds, false},
+		{get, "/v1/refunds/:id", getRefund, false},
+		{post, "/v1/refunds/:id", updateRefund, false},
+
+		{post, "/v1/customers", createCustomer, false},
+		{get, "/v1/customers", listCustomers, false},
+		{get, "/v1/customers/:id", getCustomer, false},
+		{post, "/v1/customers/:id", updateCustomer, false},
+		{del, "/v1/customers/:id", deleteCustomer, false},
+
+		{get, "/v1/events", listEvents, false},
+		{get, "/v1/events/:id", getEvent, false},
+
+		{get, "/v1/disputes", listDisputes, false},
+		{get, "/v1/disputes/:id", getDispute, false},
+		{get, "/v1/balance", getBalance, false},
+		{get, "/v1/balance_transactions", listBalanceTransactions, false},
+		{get, "/v1/balance_transactions/:id", getBalanceTransaction, false},
+		{get, "/v1/account", getAccount, false},
+	}
+}
+
+// Match finds the route of a request and the :id of its path; false when there is none.
+func Match(routes []Route, method, path string) (Route, string, bool) {
+	for _, r := range routes {
+		if id, ok := r.match(path); ok && r.Method == method {
+			return r, id, true
+		}
+	}
+	return Route{}, "", false
+}
+
+func (r Route) match(path string) (string, bool) {
+	before, after, dynamic := strings.Cut(r.Path, ":id")
+	if !dynamic {
+		return "", path == r.Path
+	}
+	rest, ok := strings.CutPrefix(path, before)
+	if !ok {
+		return "", false
+	}
+	id, ok := strings.CutSuffix(rest, after)
+	return id, ok && id != "" && !strings.Contains(id, "/")
+}

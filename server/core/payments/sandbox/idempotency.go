@@ -1,0 +1,101 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+
+	"crema/server/core/payments/sandbox/api"
+	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/wire"
+)
+
+// execute runs the request in one transaction, or replays what its idempotency key did before.
+func (s *Sandbox) execute(ctx context.Context, q *request) (a answer, err error) {
+	err = s.ledger.Tx(ctx, func(ctx context.Context, tx *ledger.Tx) (err error) {
+		if q.key == "" {
+			a, err = s.run(ctx, tx, q)
+			return err
+		}
+		a, err = s.once(ctx, tx, q)
+		return err
+	})
+	return a, err
+}
+
+// once runs a request at most once for its key. The reservation of the key ends with the transaction,
+// so a crash never leaves a key behind that is taken.
+func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, error) {
+	got, err := tx.TakeKey(ctx, q.key)
+	if err != nil {
+		return answer{}, err
+	}
+	if !got {
+		e := idempotency(http.StatusConflict, "There is currently another in-progress request using this idempotency key. Try again later.")
+		e.Code = "idempotency_key_in_use"
+		return answer{}, e
+	}
+	now := s.c.Now()
+	stored, err := tx.Reply(ctx, q.key, now.Add(-keepReplies).Unix())
+	if err != nil {
+		return answer{}, err
+	}
+	sum := sha256.Sum256(wire.Canonical(q.form))
+	if stored != nil {
+		return replay(stored, q, sum[:])
+	}
+	a, err := s.run(ctx, tx, q)
+	if err != nil {
+		return answer{}, err
+	}
+	a.original = q.id
+	return a, tx.SaveReply(ctx, q.key, ledger.Reply{
+		Path: q.r.URL.Path, Params: sum[:], Status: a.status, Body: a.body, RequestID: q.id, Created: now.Unix(),
+	})
+}
+
+func replay(stored *ledger.Reply, q *request, params []byte) (answer, error) {
+	switch {
+	case stored.Path != q.r.URL.Path:
+		return answer{}, idempotency(http.StatusBadRequest, "Keys for idempotent requests can only be used for the same endpoint they were first used for. Use another key for another request.")
+	case !bytes.Equal(stored.Params, params):
+		return answer{}, idempotency(http.StatusBadRequest, "Keys for idempotent requests can only be used with the same parameters they were first used with. Use another key for another request.")
+	}
+	return answer{status: stored.Status, body: stored.Body, original: stored.RequestID, replayed: true}, nil
+}
+
+func idempotency(status int, message string) *wire.Error {
+	return &wire.Error{Status: status, Type: wire.TypeIdempotency, Message: message}
+}
+
+// run does the work. An error rolls everything back; an answer, also one of 402 or 500, commits.
+func (s *Sandbox) run(ctx context.Context, tx *ledger.Tx, q *request) (answer, error) {
+	if q.plan.status != 0 && !q.plan.after {
+		return errorAnswer(injected(q.plan.status))
+	}
+	form := wire.NewParams(q.plan.rewrite(q.form))
+	c := &api.Call{
+		Tx: tx, Form: form, Expand: form.List("expand"), Path: q.r.URL.Path, ID: q.object, Now: s.c.Now(),
+		Version: q.version, RequestID: q.id, Key: q.key, ClientIP: clientIP(q.r),
+	}
+	result, err := q.route.Do(ctx, c)
+	var e *wire.Error
+	if errors.As(err, &e) && e.Keep {
+		return errorAnswer(e)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if q.plan.status != 0 {
+		return errorAnswer(injected(q.plan.status))
+	}
+	body, err := api.Render(ctx, c, result)
+	return answer{status: http.StatusOK, body: body}, err
+}
+
+func errorAnswer(e *wire.Error) (answer, error) {
+	body, err := e.Body()
+	return answer{status: e.Status, body: body, code: e.Code}, err
+}

@@ -1,0 +1,79 @@
+package ledger
+
+import (
+	"context"
+	_ "embed"
+
+	"crema/server/base/pg"
+)
+
+// schemaLock is the key of the lock under which the tables are made.
+const schemaLock = 0x73616e64626f78 // "sandbox"
+
+//go:embed schema.sql
+var schemaSQL string
+
+const (
+	takeSchemaLock = `SELECT pg_advisory_xact_lock($1)`
+	createSchema   = `CREATE SCHEMA IF NOT EXISTS `
+	hasTrigger     = `SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = 'append_only')`
+	createTrigger  = `CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON app.journal
+		FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change()`
+)
+
+// createTables runs schema.sql. The trigger is looked for first: making it again would lock the journal
+// of a running server.
+func createTables(ctx context.Context, tx *pg.Tx, schema pg.Ident) error {
+	if _, err := tx.Exec(ctx, takeSchemaLock, int64(schemaLock)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, createSchema+schema.SQL()); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, schemaSQL); err != nil {
+		return err
+	}
+	var done bool
+	if err := tx.Get(ctx, &done, hasTrigger, schema.SQL()+".journal"); err != nil || done {
+		return err
+	}
+	_, err := tx.Exec(ctx, createTrigger)
+	return err
+}
+
+const (
+	insertObject = `INSERT INTO app.object (id, kind, created, data, hidden) VALUES ($1, $2, $3, $4, $5)`
+	updateObject = `UPDATE app.object SET data = $2, hidden = $3 WHERE id = $1`
+
+	selectObject = `SELECT id, seq, kind, created, data, hidden FROM app.object WHERE kind = $1 AND id = $2`
+	lockObject   = selectObject + ` FOR UPDATE`
+
+	lockDueObjects = `SELECT id, seq, kind, created, data, hidden FROM app.object
+		WHERE kind = $1 AND hidden ? 'due' AND (hidden->>'due')::bigint <= $2 ORDER BY seq FOR UPDATE`
+
+	listWhere = ` FROM app.object
+		WHERE kind = $1 AND data @> $2::jsonb
+		  AND (cardinality($3::text[]) IS NULL OR cardinality($3::text[]) = 0 OR data->>'type' LIKE ANY ($3))
+		  AND ($4::bigint = 0 OR created >= $4) AND ($5::bigint = 0 OR created <= $5)`
+	listNewest = `SELECT id, seq, kind, created, data, hidden` + listWhere + `
+		  AND ($6 = '' OR seq < (SELECT e.seq FROM app.object e WHERE e.id = $6))
+		ORDER BY seq DESC LIMIT $7`
+	listOldest = `SELECT id, seq, kind, created, data, hidden FROM (
+		SELECT id, seq, kind, created, data, hidden` + listWhere + `
+		  AND seq > (SELECT e.seq FROM app.object e WHERE e.id = $6)
+		ORDER BY seq LIMIT $7) page ORDER BY seq DESC`
+
+	insertMove = `INSERT INTO app.journal (at, op, amount, currency, object_id, charge_id, key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	selectMoves = `SELECT seq, at, op, amount, currency, object_id, charge_id, key FROM app.journal
+		WHERE seq > $1 ORDER BY seq LIMIT $2`
+	selectBalance = `SELECT currency, sum(CASE WHEN op IN ('charge', 'refund_failed') THEN amount ELSE -amount END)::bigint
+		FROM app.journal GROUP BY currency`
+
+	tryKey      = `SELECT pg_try_advisory_xact_lock($1)`
+	selectReply = `SELECT path, params, status, body, request_id, created FROM app.reply WHERE key = $1 AND created > $2`
+	upsertReply = `INSERT INTO app.reply (key, path, params, status, body, request_id, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (key) DO UPDATE SET path = $2, params = $3, status = $4, body = $5, request_id = $6, created = $7`
+	deleteReplies = `DELETE FROM app.reply WHERE created < $1`
+)

@@ -1,0 +1,117 @@
+package sandboxtest
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// refusal is a request that Stripe refuses, and how.
+type refusal struct {
+	name, method, path, form string
+	status                   int
+	kind, code, param        string
+	headers                  []string
+}
+
+const invalid, cardError = "invalid_request_error", "card_error"
+
+func ofCharges() []refusal {
+	const path = "/v1/charges"
+	return []refusal{
+		{"no amount", "POST", path, "currency=usd&source=tok_visa", 400, invalid, "parameter_missing", "amount", nil},
+		{"empty amount", "POST", path, "amount=&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_empty", "amount", nil},
+		{"amount of letters", "POST", path, "amount=abc&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_integer", "amount", nil},
+		{"amount 1e3", "POST", path, "amount=1e3&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_integer", "amount", nil},
+		{"amount 10.5", "POST", path, "amount=10.5&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_integer", "amount", nil},
+		{"negative amount", "POST", path, "amount=-1000&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_integer", "amount", nil},
+		{"amount beyond int64", "POST", path, "amount=9223372036854775808&currency=usd&source=tok_visa", 400, invalid, "parameter_invalid_integer", "amount", nil},
+		{"amount as group", "POST", path, "amount[x]=1&currency=usd&source=tok_visa", 400, invalid, "", "amount", nil},
+		{"too small", "POST", path, "amount=49&currency=usd&source=tok_visa", 400, invalid, "amount_too_small", "amount", nil},
+		{"too large", "POST", path, "amount=100000000&currency=usd&source=tok_visa", 400, invalid, "amount_too_large", "amount", nil},
+		{"no currency", "POST", path, "amount=1000&source=tok_visa", 400, invalid, "parameter_missing", "currency", nil},
+		{"unknown currency", "POST", path, "amount=1000&currency=xyz&source=tok_visa", 400, invalid, "", "currency", nil},
+		{"no source", "POST", path, "amount=1000&currency=usd", 400, invalid, "parameter_missing", "", nil},
+		{"unknown token", "POST", path, "amount=1000&currency=usd&source=tok_1nothing", 400, invalid, "resource_missing", "source", nil},
+		{"unknown fault", "POST", path, "amount=1000&currency=usd&source=tok_sandbox_nothing", 400, invalid, "resource_missing", "source", nil},
+		{"unknown customer", "POST", path, "amount=1000&currency=usd&customer=cus_nothing", 400, invalid, "resource_missing", "customer", nil},
+		{"unknown parameter", "POST", path, "amount=1000&currency=usd&source=tok_visa&colour=red", 400, invalid, "parameter_unknown", "colour", nil},
+		{"unknown nested parameter", "POST", path, "amount=1000&currency=usd&source=tok_visa&shipping[colour]=red", 400, invalid, "parameter_unknown", "shipping[colour]", nil},
+		{"bad e-mail", "POST", path, "amount=1000&currency=usd&source=tok_visa&receipt_email=nobody", 400, invalid, "email_invalid", "receipt_email", nil},
+		{"bad boolean", "POST", path, "amount=1000&currency=usd&source=tok_visa&capture=yes", 400, invalid, "", "capture", nil},
+		{"unknown expansion", "POST", path, "amount=1000&currency=usd&source=tok_visa&expand[]=nothing", 400, invalid, "", "expand", nil},
+		{"deep expansion", "POST", path, "amount=1000&currency=usd&source=tok_visa&expand[]=a.b.c.d.e", 400, invalid, "", "expand", nil},
+		{"malformed name", "POST", path, "amount[=1", 400, invalid, "", "amount", nil},
+		{"NUL", "POST", path, "description=a%00b", 400, invalid, "", "", nil},
+		{"no such charge", "GET", path + "/ch_nothing", "", 404, invalid, "resource_missing", "id", nil},
+		{"update of no charge", "POST", path + "/ch_nothing", "description=x", 404, invalid, "resource_missing", "id", nil},
+		{"capture of no charge", "POST", path + "/ch_nothing/capture", "", 404, invalid, "resource_missing", "charge", nil},
+		{"limit 0", "GET", path, "limit=0", 400, invalid, "parameter_invalid_integer", "limit", nil},
+		{"limit 101", "GET", path, "limit=101", 400, invalid, "parameter_invalid_integer", "limit", nil},
+		{"page after nothing", "GET", path, "starting_after=ch_nothing", 400, invalid, "resource_missing", "starting_after", nil},
+		{"both ends", "GET", path, "starting_after=a&ending_before=b", 400, invalid, "", "ending_before", nil},
+		{"refund of no charge", "POST", "/v1/refunds", "charge=ch_nothing", 400, invalid, "resource_missing", "charge", nil},
+		{"refund of nothing", "POST", "/v1/refunds", "", 400, invalid, "parameter_missing", "", nil},
+		{"refund without reason", "POST", "/v1/refunds", "charge=ch_nothing&reason=none", 400, invalid, "", "reason", nil},
+		{"no such refund", "GET", "/v1/refunds/re_nothing", "", 404, invalid, "resource_missing", "refund", nil},
+		{"no such customer", "GET", "/v1/customers/cus_nothing", "", 404, invalid, "resource_missing", "id", nil},
+		{"no such event", "GET", "/v1/events/evt_nothing", "", 404, invalid, "resource_missing", "id", nil},
+		{"unknown path", "GET", "/v1/coffees", "", 404, invalid, "", "", nil},
+		{"unknown method", "DELETE", path, "", 404, invalid, "", "", nil},
+		{"customer with a declined card", "POST", "/v1/customers", "source=tok_chargeDeclined", 402, cardError, "card_declined", "", nil},
+	}
+}
+
+func ofCallers() []refusal {
+	const path, form = "/v1/charges", "amount=1000&currency=usd&source=tok_visa"
+	auth := func(value string) []string { return []string{"Authorization", value} }
+	return []refusal{
+		{"no key", "POST", path, form, 401, invalid, "", "", auth("")},
+		{"wrong key", "POST", path, form, 401, invalid, "", "", auth("Bearer sk_test_wrong")},
+		{"the tutorial's placeholder", "POST", path, form, 401, invalid, "", "", auth("Bearer <your-stripe-private-key>")},
+		{"live key", "POST", path, form, 401, invalid, "", "", auth("Bearer sk_live_0123456789abcdef")},
+		{"publishable key", "POST", path, form, 401, invalid, "secret_key_required", "", auth("Bearer " + PublishableKey)},
+		{"JSON", "POST", path, `{"amount":1000}`, 400, invalid, "", "", []string{"Content-Type", "application/json"}},
+		{"version", "POST", path, form, 400, invalid, "", "", []string{"Stripe-Version", "yesterday"}},
+		{"long idempotency key", "POST", path, form, 400, invalid, "", "", []string{"Idempotency-Key", fmt.Sprintf("%0256d", 0)}},
+	}
+}
+
+func ofCards() []refusal {
+	year := time.Now().Year()
+	card := func(number string, month any, year any, cvc string) string {
+		return fmt.Sprintf("card[number]=%s&card[exp_month]=%v&card[exp_year]=%v&card[cvc]=%s", number, month, year, cvc)
+	}
+	const path, good = "/v1/tokens", "4242424242424242"
+	return []refusal{
+		{"no card", "POST", path, "", 400, invalid, "parameter_missing", "card", nil},
+		{"no number", "POST", path, "card[exp_month]=1&card[exp_year]=2040", 400, invalid, "parameter_missing", "card[number]", nil},
+		{"wrong check digit", "POST", path, card("4242424242424241", 12, year+1, "123"), 402, cardError, "incorrect_number", "number", nil},
+		{"short number", "POST", path, card("42", 12, year+1, "123"), 402, cardError, "incorrect_number", "number", nil},
+		{"letters", "POST", path, card("4242x", 12, year+1, "123"), 402, cardError, "invalid_number", "number", nil},
+		{"month 13", "POST", path, card(good, 13, year+1, "123"), 402, cardError, "invalid_expiry_month", "exp_month", nil},
+		{"past year", "POST", path, card(good, 12, year-1, "123"), 402, cardError, "invalid_expiry_year", "exp_year", nil},
+		{"year of letters", "POST", path, card(good, 12, "soon", "123"), 402, cardError, "invalid_expiry_year", "exp_year", nil},
+		{"long cvc", "POST", path, card(good, 12, year+1, "1234"), 402, cardError, "invalid_cvc", "cvc", nil},
+		{"short amex cvc", "POST", path, card("371449635398431", 12, year+1, "123"), 402, cardError, "invalid_cvc", "cvc", nil},
+		{"no such token", "GET", path + "/tok_nothing", "", 404, invalid, "resource_missing", "token", nil},
+	}
+}
+
+// Refusals sends what must be refused and checks how.
+func Refusals(t *testing.T, s *Server) {
+	for _, r := range append(append(ofCharges(), ofCallers()...), ofCards()...) {
+		t.Run(r.name, func(t *testing.T) {
+			decline := ""
+			if r.name == "customer with a declined card" {
+				decline = "generic_decline"
+			}
+			s.Do(t, r.method, r.path, r.form, r.headers...).Refused(t, r.status, r.kind, r.code, decline, r.param)
+		})
+	}
+	t.Run("a number that is no test card", func(t *testing.T) {
+		form := fmt.Sprintf("card[number]=4539578763621486&card[exp_month]=12&card[exp_year]=%d", time.Now().Year()+1)
+		s.Do(t, http.MethodPost, "/v1/tokens", form).Refused(t, 402, cardError, "card_declined", "test_mode_live_card", "")
+	})
+}
