@@ -59,10 +59,24 @@ type run struct {
 	decided  atomic.Bool // by the first of: the function ends, the caller leaves
 }
 
+// do ends with an outcome whatever the function's code does: even runtime.Goexit, which unwinds the
+// goroutine without a panic.
 func (r *run) do(ctx context.Context) {
 	defer r.service.calls.leave()
 	start := time.Now()
-	o := r.attempt(ctx)
+	returned := false
+	o := outcome{err: fault.New(fault.Internal, "functions.panic", "the function failed unexpectedly")}
+	defer func() {
+		if cause := recover(); !returned {
+			slog.New(r.function.log).ErrorContext(ctx, "a function panicked", "panic", cause, "stack", string(debug.Stack()))
+		}
+		r.deliver(ctx, o, start)
+	}()
+	o = r.attempt(ctx)
+	returned = true
+}
+
+func (r *run) deliver(ctx context.Context, o outcome, start time.Time) {
 	if r.settle != nil {
 		r.settle(o)
 	}
@@ -91,23 +105,12 @@ func (r *run) late(ctx context.Context) outcome {
 	return outcome{err: ended(ctx, r.function)}
 }
 
-// attempt runs the function's code; whatever it does, there is an outcome.
-func (r *run) attempt(ctx context.Context) (o outcome) {
-	returned := false
-	defer func() {
-		if cause := recover(); !returned { // without a cause it was runtime.Goexit
-			slog.New(r.function.log).ErrorContext(ctx, "a function panicked", "panic", cause, "stack", string(debug.Stack()))
-			o = outcome{err: fault.New(fault.Internal, "functions.panic", "the function failed unexpectedly")}
-		}
-	}()
+func (r *run) attempt(ctx context.Context) outcome {
 	v, err := r.function.Run(ctx, r.newCall(ctx), r.args)
-	if err == nil {
-		o = encode(v)
-	} else {
-		o = r.failed(ctx, err)
+	if err != nil {
+		return r.failed(ctx, err)
 	}
-	returned = true
-	return o
+	return encode(v)
 }
 
 func (r *run) newCall(ctx context.Context) *lambda.Call {

@@ -172,7 +172,7 @@ func (r *row) answer() (Answer, error) {
 // runOnce runs the function while it keeps the lease alive, and stores what became of it.
 func (s *Service) runOnce(ctx context.Context, f *function, c claim, args json.RawMessage) outcome {
 	own := context.WithoutCancel(ctx) // the answer is stored even when its caller has gone
-	stop := s.hold(own, f, c)
+	stop := s.hold(own, f, c, renewal)
 	return s.call(ctx, f, args, func(o outcome) {
 		stop()
 		ctx, cancel := context.WithTimeout(own, settleLimit)
@@ -183,13 +183,13 @@ func (s *Service) runOnce(ctx context.Context, f *function, c claim, args json.R
 	})
 }
 
-// hold renews the lease until the returned function is called.
-func (s *Service) hold(ctx context.Context, f *function, c claim) (stop func()) {
+// hold renews the lease again and again until the returned function is called.
+func (s *Service) hold(ctx context.Context, f *function, c claim, every time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		t := time.NewTicker(renewal)
+		t := time.NewTicker(every)
 		defer t.Stop()
 		for {
 			select {

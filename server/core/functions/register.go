@@ -78,7 +78,7 @@ func nearest(name string, candidates iter.Seq[string]) string {
 	if len(name) > maxName {
 		return ""
 	}
-	best, least := "", max(1, len(name)/3)+1
+	best, least := "", max(1, (len(name)+1)/3)+1
 	for c := range candidates {
 		d := distance(strings.ToLower(name), strings.ToLower(c))
 		if d < least || d == least && best != "" && c < best {

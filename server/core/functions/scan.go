@@ -65,6 +65,7 @@ func (c *checker) value(sh *shape) error {
 
 func (c *checker) enter(s step) error {
 	if len(c.path) == maxDepth {
+		c.path = c.path[:1] // the place itself says nothing
 		return c.refuse("too_deep", "%s nests deeper than %d levels", c.name(), maxDepth)
 	}
 	c.path = append(c.path, s)
@@ -261,24 +262,24 @@ const maxPath = 100
 
 // name returns the path to where the checker stands: items[2].price.
 func (c *checker) name() string {
-	var b strings.Builder
-	for _, s := range c.path {
-		if s.name == nil {
-			fmt.Fprintf(&b, "[%d]", s.index)
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.Write(s.name)
-		if b.Len() > maxPath {
-			return strings.ToValidUTF8(b.String()[:maxPath], "") + "..."
-		}
-	}
-	if b.Len() == 0 {
+	if len(c.path) == 0 {
 		return "arguments"
 	}
-	return b.String()
+	var b []byte
+	for _, s := range c.path {
+		switch {
+		case s.name == nil:
+			b = fmt.Appendf(b, "[%d]", s.index)
+		case len(b) > 0:
+			b = append(append(b, '.'), s.name...)
+		default:
+			b = append(b, s.name...)
+		}
+		if len(b) > maxPath {
+			return strings.ToValidUTF8(string(b[:maxPath]), "") + "..."
+		}
+	}
+	return string(b)
 }
 
 func (c *checker) below(name string) string {
