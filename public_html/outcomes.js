@@ -43,12 +43,12 @@ function judgeError(error, repeated) {
   return {...outcome, kind: 'unknown'};
 }
 
-// judgeRejection reads an SDK rejection. Only a well-formed refusal of the very first call proves that nothing ran.
+// judgeRejection reads an SDK rejection. Only a well-formed refusal of the request itself, on the very first call, proves that
+// nothing ran. 429 does not: browsers repeat a POST by themselves when a connection dies, and the first copy may have run.
 export function judgeRejection({status, error} = {}, repeated) {
-  const refused = [400, 401, 403, 404, 405, 413, 415, 429].includes(status) && error && Number.isInteger(error.code);
+  const refused = [400, 401, 403, 404, 405, 413, 415].includes(status) && error && Number.isInteger(error.code);
   if (!refused || repeated) return {kind: 'unknown'};
-  return {kind: 'failed', code: error.name, what: 'The shop could not take this order.',
-    next: status === 429 ? 'There is a rush just now. Try again in a minute.' : `The shop says: ${error.message}`};
+  return {kind: 'failed', code: error.name, what: 'The shop could not take this order.', next: `The shop says: ${error.message}`};
 }
 
 // pageURL lets only links through that lead to a page.

@@ -28,6 +28,7 @@ async function loadConfig() {
 
 async function start() {
   clearAlert();
+  $('order').hidden = false;
   try {
     config = await loadConfig();
     await skygear.config({endPoint: `${location.origin}/`, apiKey: config.api_key});
@@ -44,7 +45,7 @@ async function start() {
 
 function loadFailed() {
   const unfinished = Boolean(purchase.current().args);
-  $('till-item').textContent = 'The beans could not be loaded.';
+  $('order').hidden = true;
   showAlert({
     what: navigator.onLine ? 'The shop could not be loaded.' : 'You are offline.',
     charged: unfinished ? 'An earlier payment is still being confirmed: do not pay again.' : 'You have not been charged.',

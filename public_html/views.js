@@ -57,6 +57,7 @@ export function showBusy(busy, text = '') {
   $('choice').disabled = busy;
   $('pay').disabled = busy;
   $('pay').classList.toggle('working', busy);
+  $('pay').textContent = busy ? 'Paying…' : 'Pay with card';
   $('status').textContent = text;
 }
 

@@ -55,6 +55,7 @@ type shopfront struct {
 
 	mu        sync.Mutex
 	config    string
+	pages     map[string]string // further pages by path, for tests of the popup on other people's pages
 	configBad bool
 	replies   []reply // of process_payment, in turn; the last one repeats
 	tokens    []reply // of /_stripe/v1/tokens, in turn; none left: a token
@@ -75,7 +76,19 @@ func newShopfront(t *testing.T, replies ...reply) *shopfront {
 	t.Helper()
 	s := &shopfront{t: t, config: config, replies: replies}
 	mux := http.NewServeMux()
-	mux.Handle("GET /", http.FileServerFS(os.DirFS("../../../public_html")))
+	site := http.FileServerFS(os.DirFS("../../../public_html"))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		if page, ok := s.pages[r.URL.Path]; ok {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			io.WriteString(w, page)
+			return
+		}
+		site.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("POST /charge", func(w http.ResponseWriter, r *http.Request) {
+		r.ParseForm()
+		json.NewEncoder(w).Encode(r.PostForm)
+	})
 	mux.Handle("GET /sdk/", http.StripPrefix("/sdk", http.FileServerFS(sdk.FS)))
 	mux.HandleFunc("GET /stripe/checkout.js", asset("checkout.js", "text/javascript"))
 	mux.HandleFunc("GET /_stripe/checkout/frame", asset("frame.html", "text/html; charset=utf-8"))
@@ -85,7 +98,9 @@ func newShopfront(t *testing.T, replies ...reply) *shopfront {
 	mux.HandleFunc("POST /_stripe/v1/tokens", s.serveToken)
 	mux.HandleFunc("POST /process_payment", s.servePayment)
 	mux.HandleFunc("POST /sdk-test/", s.serveRaw)
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewUnstartedServer(mux)
+	s.Config.SetKeepAlivesEnabled(false) // on a reused connection the browser itself would repeat a lost POST
+	s.Start()
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()

@@ -193,7 +193,8 @@ function onExpiry(event) {
   const deleting = event.inputType && event.inputType.startsWith('delete');
   group($('expiry'), (digits) => {
     if (/^[2-9]/.test(digits)) digits = '0' + digits;
-    const year = digits.length === 6 ? digits.slice(4) : digits.slice(2, 4);
+    const long = digits.length > 4 && digits.startsWith('20', 2); // 2020 is over, so 20 is the start of 20YY
+    const year = digits.length >= 6 && long ? digits.slice(4, 6) : digits.slice(2, long ? 6 : 4);
     if (digits.length < 2 || (digits.length === 2 && deleting)) return digits;
     return `${digits.slice(0, 2)} / ${year}`;
   });
