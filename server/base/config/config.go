@@ -34,12 +34,6 @@ type Stripe struct {
 	WebhookSecret  Secret // STRIPE_WEBHOOK_SECRET
 }
 
-// Sandbox says that no Stripe account is configured, so the built-in one is used.
-func (s Stripe) Sandbox() bool { return s.SecretKey == "" }
-
-// Live says that real money moves.
-func (s Stripe) Live() bool { return mode(string(s.SecretKey)) == "live" }
-
 // Log is how the server logs.
 type Log struct {
 	Level  slog.Level // LOG_LEVEL: debug, info, warn, error
@@ -51,14 +45,3 @@ type Shop struct {
 	Name     string // app.json shop.name
 	Currency string // app.json shop.currency, ISO 4217 in lower case
 }
-
-func mode(string) string { return "" }
-
-// Load builds a Config from an environment and the text of app.json. It touches no file but those that
-// X_FILE variables name. Keys that are not given stay empty. All faults come back in one
-// fault.NotConfigured error, reason config.invalid, details "problems".
-func Load(env func(string) (string, bool), appJSON []byte) (*Config, error) { return &Config{}, nil }
-
-// Open is Load for a folder: its app.json (which may be absent), its .env, and env, which wins over
-// .env. It then fills the keys that are not given with EnsureKeys.
-func Open(dir string, env func(string) (string, bool)) (*Config, error) { return &Config{}, nil }

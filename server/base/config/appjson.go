@@ -1,0 +1,184 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// schemaName is what an app may be called: its name goes into the name of a schema, and clients of
+// Skygear disagree about capitals (skygear.md T24).
+var schemaName = regexp.MustCompile(`^[a-z0-9_]{1,50}$`)
+
+const nameRule = `1 to 50 lower-case letters, digits and "_"`
+
+var currencyName = regexp.MustCompile(`^[a-z]{3}$`)
+
+// appKeys are all keys of app.json. Each setter returns what is wrong with the value, "" for nothing.
+var appKeys = map[string]func(c *Config, v json.RawMessage) string{
+	"name": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.Name, func(s string) bool { return schemaName.MatchString(s) }, nameRule)
+	},
+	"shop.name": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.Shop.Name, func(s string) bool { return strings.TrimSpace(s) != "" && len(s) <= 100 }, "a text of 1 to 100 bytes")
+	},
+	"shop.currency": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.Shop.Currency, func(s string) bool { return currencyName.MatchString(s) }, `a currency's three letters in lower case, such as "usd"`)
+	},
+	"functions.timeout_seconds": func(c *Config, v json.RawMessage) string {
+		n := int64(c.FunctionTimeout / time.Second)
+		wrong := whole(v, &n, 1, 3600)
+		c.FunctionTimeout = time.Duration(n) * time.Second
+		return wrong
+	},
+	"limits.body_bytes": func(c *Config, v json.RawMessage) string { return whole(v, &c.BodyLimit, 1<<10, 1<<30) },
+	"static.folder": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.StaticDir, filepath.IsLocal, "a folder below app.json's, without ..")
+	},
+}
+
+func text(v json.RawMessage, to *string, good func(string) bool, rule string) string {
+	var s string
+	if json.Unmarshal(v, &s) != nil || !good(s) {
+		return "must be " + rule
+	}
+	*to = s
+	return ""
+}
+
+func whole(v json.RawMessage, to *int64, low, high int64) string {
+	var n int64
+	if bytes.Equal(v, []byte("null")) || json.Unmarshal(v, &n) != nil || n < low || n > high {
+		return fmt.Sprintf("must be a whole number from %d to %d", low, high)
+	}
+	*to = n
+	return ""
+}
+
+// readAppJSON applies every key. Empty text counts as {}.
+func (c *Config) readAppJSON(p *problems, doc []byte) {
+	doc = bytes.TrimPrefix(doc, []byte("\ufeff"))
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return
+	}
+	r := &appReader{c: c, p: p, doc: doc, dec: json.NewDecoder(bytes.NewReader(doc)), seen: map[string]bool{}}
+	err := r.object("")
+	if err == nil {
+		if _, more := r.dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is text after the closing }")
+		}
+	}
+	if err != nil {
+		p.add("app.json line %d: %s", r.line(err), describe(err))
+	}
+}
+
+// appReader walks the document with the line in view, which encoding/json's own decoding into a struct
+// does not keep.
+type appReader struct {
+	c    *Config
+	p    *problems
+	doc  []byte
+	dec  *json.Decoder
+	seen map[string]bool
+}
+
+// object reads one object, whose keys continue prefix.
+func (r *appReader) object(prefix string) error {
+	t, err := r.dec.Token()
+	if err != nil {
+		return err
+	}
+	if t != json.Delim('{') {
+		return fmt.Errorf("%s must be an object in { }", cmp.Or(strings.TrimSuffix(prefix, "."), "the document"))
+	}
+	for r.dec.More() {
+		key, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		if err := r.member(prefix + fmt.Sprint(key)); err != nil {
+			return err
+		}
+	}
+	_, err = r.dec.Token() // the closing brace
+	return err
+}
+
+func (r *appReader) member(path string) error {
+	line := r.line(nil)
+	if r.seen[path] {
+		r.p.add("app.json line %d: %s is given twice", line, path)
+	}
+	r.seen[path] = true
+	set, ok := appKeys[path]
+	if !ok && isSection(path) {
+		return r.object(path + ".")
+	}
+	var v json.RawMessage
+	if err := r.dec.Decode(&v); err != nil {
+		return err
+	}
+	if !ok {
+		r.unknown(line, path)
+	} else if wrong := set(r.c, v); wrong != "" {
+		r.p.add("app.json line %d: %s %s", line, path, wrong)
+	}
+	return nil
+}
+
+func (r *appReader) unknown(line int, path string) {
+	known := names()
+	if hint := nearest(path, known); hint != "" {
+		r.p.add("app.json line %d: there is no key %q; did you mean %q?", line, path, hint)
+		return
+	}
+	r.p.add("app.json line %d: there is no key %q; the keys are %s", line, path, strings.Join(known, ", "))
+}
+
+// names are the keys and the sections that they stand in.
+func names() []string {
+	var all []string
+	for k := range appKeys {
+		all = append(all, k)
+		if section, _, ok := strings.Cut(k, "."); ok {
+			all = append(all, section)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func isSection(path string) bool {
+	for k := range appKeys {
+		if strings.HasPrefix(k, path+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// line is where the reader stands, or where err happened.
+func (r *appReader) line(err error) int {
+	at := r.dec.InputOffset()
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) && syntax.Offset > 0 {
+		at = syntax.Offset
+	}
+	return 1 + bytes.Count(r.doc[:min(int(at), len(r.doc))], []byte("\n"))
+}
+
+func describe(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the document ends too early; a } or a quote is missing"
+	}
+	return err.Error()
+}

@@ -1,0 +1,287 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"crema/server/base/config"
+	"crema/server/base/fault"
+)
+
+func env(pairs ...string) config.Env {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+var plain = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func TestLoad_Defaults(t *testing.T) {
+	t.Parallel()
+	got, err := config.Load(env(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config.Config{
+		Name: "myapp", Listen: "127.0.0.1:3000", PublicURL: "http://localhost:3000", DataDir: ".crema", DevMode: true, CORSHost: "*",
+		ResponseTimeout: time.Minute, Log: config.Log{Format: "text"}, Shop: config.Shop{Name: "Crema", Currency: "usd"},
+		FunctionTimeout: time.Minute, BodyLimit: 4 << 20, StaticDir: "public_html",
+	}
+	if diff := cmp.Diff(want, got, plain); diff != "" {
+		t.Error(diff)
+	}
+	if !got.Stripe.Sandbox() || got.Stripe.Live() {
+		t.Error("no keys are not the sandbox")
+	}
+}
+
+func TestLoad_ReadsEverything(t *testing.T) {
+	t.Parallel()
+	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur"}, "functions": {"timeout_seconds": 5},
+		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}}`
+	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
+		"PUBLIC_URL", "https://beans.example/", "TRUSTED_PROXIES", "10.0.0.0/8, ::1", "LOG_LEVEL", "warn", "LOG_FORMAT", "json",
+		"API_KEY", "a", "MASTER_KEY", "m", "DATABASE_URL", "postgres://u:p@h/d", "STRIPE_SECRET_KEY", "rk_live_abc",
+		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc"), []byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &config.Config{
+		Name: "beans", Listen: ":8080", PublicURL: "https://beans.example", DataDir: "/d", ResponseTimeout: 7 * time.Second,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		APIKey:         "a", MasterKey: "m", DatabaseURL: "postgres://u:p@h/d",
+		Stripe: config.Stripe{SecretKey: "rk_live_abc", PublishableKey: "pk_live_abc", WebhookSecret: "whsec_abc"},
+		Log:    config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur"},
+		FunctionTimeout: 5 * time.Second, BodyLimit: 2048, StaticDir: "site/out",
+	}
+	if diff := cmp.Diff(want, got, plain); diff != "" {
+		t.Error(diff)
+	}
+	if got.Stripe.Sandbox() || !got.Stripe.Live() {
+		t.Error("a live key is not live")
+	}
+}
+
+func TestLoad_Address(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ host, port, want, url string }{
+		{"", "", "127.0.0.1:3000", "http://localhost:3000"}, {"", "8080", ":8080", "http://localhost:8080"},
+		{":3001", "8080", ":3001", "http://localhost:3001"}, {"0.0.0.0", "", "0.0.0.0:3000", "http://localhost:3000"},
+		{"0.0.0.0", "9", "0.0.0.0:9", "http://localhost:9"}, {"[::1]:5", "", "[::1]:5", "http://localhost:5"},
+	} {
+		got, err := config.Load(env("HOST", c.host, "PORT", c.port), nil)
+		if err != nil || got.Listen != c.want || got.PublicURL != c.url {
+			t.Errorf("HOST=%q PORT=%q: %v %v", c.host, c.port, got, err)
+		}
+	}
+}
+
+func TestLoad_Faults(t *testing.T) {
+	t.Parallel()
+	const secret = "abcdefghijklmnop"
+	for _, c := range []struct {
+		name, doc string
+		env       []string
+		want      string
+	}{
+		{"typo", "{\n\n  \"shop\": {\n    \"curency\": \"usd\"\n  }\n}", nil, `app.json line 4: there is no key "shop.curency"; did you mean "shop.currency"?`},
+		{"section typo", `{"limit": {"body_bytes": 1}}`, nil, `no key "limit"; did you mean "limits"?`},
+		{"unknown", `{"zebra": [1]}`, nil, `no key "zebra"; the keys are functions, functions.timeout_seconds,`},
+		{"capitals", `{"Name": "x"}`, nil, `no key "Name"; did you mean "name"?`},
+		{"syntax", "{\n  \"name\": \"x\",\n  oops\n}", nil, "app.json line 3: invalid character 'o'"},
+		{"comma", "{\n  \"name\": \"x\",\n}", nil, "app.json line 3: invalid character '}'"},
+		{"nested syntax", "{\n  \"shop\": {\n    \"name\": nope\n}}", nil, "app.json line 3: invalid character"},
+		{"cut", `{"name": "x"`, nil, "ends too early"},
+		{"cut in text", `{"name": "x`, nil, "ends too early"},
+		{"array", `[]`, nil, "the document must be an object"},
+		{"trailing", `{} {}`, nil, "text after the closing }"},
+		{"twice", "{\"name\": \"x\",\n\"name\": \"y\"}", nil, "line 2: name is given twice"},
+		{"wrong section", `{"shop": 5}`, nil, "shop must be an object"},
+		{"wrong type", `{"name": 5}`, nil, "name must be 1 to 50 lower-case"},
+		{"null", `{"name": null}`, nil, "name must be"},
+		{"fraction", `{"limits": {"body_bytes": 1.5}}`, nil, "limits.body_bytes must be a whole number from 1024"},
+		{"null number", `{"limits": {"body_bytes": null}}`, nil, "limits.body_bytes must be"},
+		{"outside", `{"static": {"folder": "../x"}}`, nil, "static.folder must be a folder below"},
+		{"app name", "", []string{"APP_NAME", "My-App"}, `APP_NAME is "My-App"`},
+		{"host", "", []string{"HOST", "1.2.3.4:http:"}, "HOST is"},
+		{"port", "", []string{"PORT", "99999"}, "PORT is"},
+		{"bool", "", []string{"DEV_MODE", "maybe"}, "DEV_MODE is"},
+		{"timeout", "", []string{"RESPONSE_TIMEOUT", "60s"}, "RESPONSE_TIMEOUT is"},
+		{"database", "", []string{"DATABASE_URL", "mysql://u:" + secret + "@h"}, "DATABASE_URL must look like"},
+		{"database escape", "", []string{"DATABASE_URL", "postgres://u:" + secret + "%zz@h"}, "DATABASE_URL must look like"},
+		{"public url", "", []string{"PUBLIC_URL", "shop.example"}, "PUBLIC_URL must"},
+		{"proxies", "", []string{"TRUSTED_PROXIES", "10.0.0.0/8,all"}, `"all" is neither`},
+		{"level", "", []string{"LOG_LEVEL", "loud"}, "LOG_LEVEL is"},
+		{"format", "", []string{"LOG_FORMAT", "xml"}, "LOG_FORMAT is"},
+		{"cors", "", []string{"CORS_HOST", "a\r\nb"}, "CORS_HOST must"},
+		{"same keys", "", []string{"API_KEY", secret, "MASTER_KEY", secret}, "are the same"},
+		{"both", "", []string{"API_KEY", secret, "API_KEY_FILE", "/x"}, "API_KEY and API_KEY_FILE are both given"},
+		{"no file", "", []string{"MASTER_KEY_FILE", "/does/not/exist"}, "MASTER_KEY_FILE: cannot read /does/not/exist"},
+		{"publishable as secret", "", []string{"STRIPE_SECRET_KEY", "pk_test_" + secret}, "publishable key"},
+		{"secret as publishable", "", []string{"STRIPE_SECRET_KEY", "sk_test_x1", "STRIPE_PUBLISHABLE_KEY", "sk_test_" + secret}, "sent to every browser"},
+		{"no key", "", []string{"STRIPE_SECRET_KEY", secret}, `STRIPE_SECRET_KEY begins with "abcdefgh"`},
+		{"webhook", "", []string{"STRIPE_SECRET_KEY", "sk_test_x1", "STRIPE_WEBHOOK_SECRET", secret}, "STRIPE_WEBHOOK_SECRET begins"},
+		{"modes", "", []string{"STRIPE_SECRET_KEY", "sk_live_" + secret, "STRIPE_PUBLISHABLE_KEY", "pk_test_" + secret}, "is a live key and STRIPE_PUBLISHABLE_KEY a test key"},
+		{"half", "", []string{"STRIPE_PUBLISHABLE_KEY", "pk_test_" + secret}, "without STRIPE_SECRET_KEY"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Load(env(c.env...), []byte(c.doc))
+			if err == nil || !strings.Contains(err.Error(), c.want) || !fault.Is(err, "config.invalid") || !fault.HasCode(err, fault.NotConfigured) {
+				t.Fatalf("got %v\nwant %s", err, c.want)
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("the message shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+func TestLoad_ReportsAllFaultsTogether(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(env("APP_NAME", "A", "PORT", "x", "LOG_LEVEL", "y", "DEV_MODE", "z"), []byte(`{"nam": "x", "shop": {"currency": "Dollar"}}`))
+	problems, _ := fault.From(err).Details["problems"].([]string)
+	if len(problems) != 6 {
+		t.Errorf("%d problems: %v", len(problems), err)
+	}
+}
+
+func TestOpen_LayersFilesAndMakesKeys(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "app.json", `{"name": "beans"}`)
+	write(t, dir, "secret", "whsec_fromfile\n")
+	write(t, dir, ".env", "# ours\nexport PORT=4000\r\nCORS_HOST = \"https://a.example\" # quoted\nLOG_LEVEL=debug # loud\n\nAPP_NAME='other'\n"+
+		"STRIPE_SECRET_KEY=sk_test_abc\nSTRIPE_WEBHOOK_SECRET_FILE="+filepath.Join(dir, "secret")+"\n")
+	c, err := config.Open(dir, env("APP_NAME", "winner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "winner" || c.Listen != ":4000" || c.CORSHost != "https://a.example" || c.Log.Level != slog.LevelDebug || c.Stripe.WebhookSecret != "whsec_fromfile" {
+		t.Errorf("%+v", c)
+	}
+	if c.DataDir != filepath.Join(dir, ".crema") || c.StaticDir != filepath.Join(dir, "public_html") {
+		t.Errorf("folders: %s %s", c.DataDir, c.StaticDir)
+	}
+	info, err := os.Stat(filepath.Join(c.DataDir, "keys.json"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("keys.json: %v %v", info, err)
+	}
+	again, err := config.Open(dir, env("API_KEY", "mine"))
+	if err != nil || again.MasterKey != c.MasterKey || again.APIKey != "mine" || len(c.MasterKey) < 20 || c.APIKey == c.MasterKey {
+		t.Errorf("keys change: %v", err)
+	}
+	if _, err := config.Open(dir, env("API_KEY", c.MasterKey.Reveal())); err == nil {
+		t.Error("an API key that is the kept master key is accepted")
+	}
+	write(t, dir, ".env", "PORT=1\nsecret words here\nX=\"open\n")
+	if _, err := config.Open(dir, env()); err == nil || !strings.Contains(err.Error(), ".env line 2") || !strings.Contains(err.Error(), ".env line 3") || strings.Contains(err.Error(), "words") {
+		t.Errorf("a broken .env: %v", err)
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEnsureKeys_ManyProcessesAgree(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "deep", "data")
+	got := make([]config.Keys, 32)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			var err error
+			if got[i], err = config.EnsureKeys(dir); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, k := range got {
+		if k != got[0] || k.APIKey == "" {
+			t.Fatalf("keys differ")
+		}
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left over: %v", entries)
+	}
+}
+
+func TestEnsureKeys_KeepsADamagedFileAndClosesAnOpenOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, text := range []string{"", "{", `{"api_key":"a"}`, `{"api_key":"a","master_key":"a"}`} {
+		write(t, dir, "keys.json", text)
+		if _, err := config.EnsureKeys(dir); !fault.Is(err, "config.keys_damaged") {
+			t.Errorf("%q: %v", text, err)
+		}
+		if b, _ := os.ReadFile(filepath.Join(dir, "keys.json")); string(b) != text {
+			t.Errorf("%q was changed", text)
+		}
+	}
+	write(t, dir, "keys.json", `{"api_key":"a","master_key":"b"}`)
+	if _, err := config.EnsureKeys(dir); err != nil {
+		t.Error(err)
+	}
+	if info, _ := os.Stat(filepath.Join(dir, "keys.json")); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+func TestSecret_DoesNotPrint(t *testing.T) {
+	t.Parallel()
+	const text = "hunter2secret"
+	c := config.Config{APIKey: text, Stripe: config.Stripe{SecretKey: text}}
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "c", c, "p", &c, "k", c.APIKey)
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "c", c, "p", &c, "k", c.APIKey)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+verb+verb+"\n", c, &c, c.APIKey)
+	}
+	b, err := json.Marshal([]any{c.APIKey, &c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(b)
+	if s := out.String(); strings.Contains(s, text) || strings.Contains(s, fmt.Sprintf("%x", text)) || !strings.Contains(s, "[redacted]") {
+		t.Error(s)
+	}
+	if c.APIKey.Reveal() != text || config.Secret("").String() != "" {
+		t.Error("Reveal or the empty secret")
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(`{"name":"x","shop":{"currency":"usd"}}`, "HOST", ":3000")
+	f.Add(`{"shop":{"a":{"b":[{}]}},"static":{"folder":"a"}}`, "DATABASE_URL", "postgres://u:p@h/d")
+	f.Add("{\"name\":\"\\u0000\"", "STRIPE_SECRET_KEY", "sk_test_1")
+	f.Fuzz(func(t *testing.T, doc, name, value string) {
+		c, err := config.Load(env(name, value), []byte(doc))
+		if err == nil && (c.Name == "" || c.BodyLimit <= 0 || c.ResponseTimeout <= 0 || c.FunctionTimeout <= 0) {
+			t.Errorf("accepted %+v", c)
+		}
+		if err != nil && !fault.HasCode(err, fault.NotConfigured) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"cmp"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The listen address is this machine only unless somebody decides otherwise: DEV_MODE is on by default,
+// and in it the client key may change the schema.
+const (
+	defaultHost = "127.0.0.1"
+	defaultPort = "3000"
+)
+
+func defaults() *Config {
+	return &Config{
+		Name: "myapp", DataDir: ".crema", DevMode: true, CORSHost: "*",
+		Listen:          net.JoinHostPort(defaultHost, defaultPort),
+		ResponseTimeout: time.Minute,
+		Log:             Log{Level: slog.LevelInfo, Format: "text"},
+		Shop:            Shop{Name: "Crema", Currency: "usd"},
+		FunctionTimeout: time.Minute,
+		BodyLimit:       4 << 20,
+		StaticDir:       "public_html",
+	}
+}
+
+// variables reads the environment and notes what is wrong. An empty variable counts as not given,
+// except CORS_HOST, where empty means off.
+type variables struct {
+	env Env
+	p   *problems
+}
+
+func (v *variables) get(name string) (string, bool) {
+	s, ok := v.env(name)
+	s = strings.TrimSpace(s)
+	return s, ok && s != ""
+}
+
+// secret is the variable name, or the content of the file that name_FILE names.
+func (v *variables) secret(name string) Secret {
+	value, given := v.get(name)
+	file, inFile := v.get(name + "_FILE")
+	switch {
+	case given && inFile:
+		v.p.add("%s and %s_FILE are both given; unset one of them", name, name)
+	case inFile:
+		b, err := os.ReadFile(file)
+		value = strings.TrimSpace(string(b))
+		if err != nil {
+			v.p.add("%s_FILE: cannot read %s: %v", name, file, pathless(err))
+		} else if value == "" {
+			v.p.add("%s_FILE: %s is empty", name, file)
+		}
+	}
+	return Secret(value)
+}
+
+func (v *variables) boolean(name string, to *bool) {
+	s, ok := v.get(name)
+	if !ok {
+		return
+	}
+	switch strings.ToLower(s) {
+	case "true", "1", "yes", "y", "t", "on":
+		*to = true
+	case "false", "0", "no", "n", "f", "off":
+		*to = false
+	default:
+		v.p.add("%s is %q; it must be true or false", name, s)
+	}
+}
+
+func (c *Config) readEnvironment(v *variables) {
+	if s, ok := v.get("APP_NAME"); ok {
+		if c.Name = s; !schemaName.MatchString(s) {
+			v.p.add("APP_NAME is %q; it must be %s", s, nameRule)
+		}
+	}
+	c.readAddress(v)
+	c.readDatabase(v)
+	v.boolean("DEV_MODE", &c.DevMode)
+	c.readCORS(v)
+	c.readTimeout(v)
+	if s, ok := v.get("CREMA_DATA"); ok {
+		c.DataDir = s
+	}
+	c.readProxies(v)
+	c.readLog(v)
+	c.APIKey, c.MasterKey = v.secret("API_KEY"), v.secret("MASTER_KEY")
+	if c.APIKey != "" && c.APIKey == c.MasterKey {
+		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
+	}
+	c.Stripe.read(v)
+}
+
+// readAddress takes HOST as Skygear did, the whole address; what lacks a port gets PORT's or 3000.
+// PORT alone listens on every address, because who sets it puts a proxy or a container in front.
+func (c *Config) readAddress(v *variables) {
+	host, hosted := v.get("HOST")
+	port, ported := v.get("PORT")
+	if ported && !isPort(port) {
+		v.p.add("PORT is %q; it must be a number from 0 to 65535", port)
+		return
+	}
+	switch {
+	case !hosted && ported:
+		c.Listen = ":" + port
+	case hosted && !strings.Contains(strings.TrimPrefix(host, "["), ":"):
+		c.Listen = net.JoinHostPort(host, cmp.Or(port, defaultPort))
+	case hosted:
+		if _, p, err := net.SplitHostPort(host); err != nil || !isPort(p) {
+			v.p.add("HOST is %q; it must be an address with a port, such as %s:%s or :%s", host, defaultHost, defaultPort, defaultPort)
+		}
+		c.Listen = host
+	}
+	c.readPublicURL(v)
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+func (c *Config) readPublicURL(v *variables) {
+	s, ok := v.get("PUBLIC_URL")
+	if !ok {
+		_, port, _ := net.SplitHostPort(c.Listen) // checked by readAddress
+		c.PublicURL = "http://localhost:" + port
+		return
+	}
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		v.p.add("PUBLIC_URL must be an address such as https://shop.example, without query and password")
+	}
+	c.PublicURL = strings.TrimRight(s, "/")
+}
+
+func (c *Config) readDatabase(v *variables) {
+	c.DatabaseURL = v.secret("DATABASE_URL")
+	if c.DatabaseURL == "" {
+		return
+	}
+	u, err := url.Parse(c.DatabaseURL.Reveal())
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+		v.p.add("DATABASE_URL must look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password written as %%XX")
+	}
+}
+
+func (c *Config) readCORS(v *variables) {
+	s, ok := v.env("CORS_HOST")
+	if !ok {
+		return
+	}
+	if c.CORSHost = strings.TrimSpace(s); strings.ContainsAny(c.CORSHost, "\r\n\x00") {
+		v.p.add("CORS_HOST must be one line")
+	}
+}
+
+func (c *Config) readTimeout(v *variables) {
+	s, ok := v.get("RESPONSE_TIMEOUT")
+	if !ok {
+		return
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 3600 {
+		v.p.add("RESPONSE_TIMEOUT is %q; it must be a whole number of seconds from 1 to 3600", s)
+	}
+	c.ResponseTimeout = time.Duration(n) * time.Second
+}
+
+func (c *Config) readProxies(v *variables) {
+	list, _ := v.get("TRUSTED_PROXIES")
+	for s := range strings.SplitSeq(list, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if ip, single := netip.ParseAddr(s); single == nil {
+			prefix, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err != nil {
+			v.p.add("TRUSTED_PROXIES: %q is neither an address nor a network such as 10.0.0.0/8", s)
+			continue
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix)
+	}
+}
+
+func (c *Config) readLog(v *variables) {
+	if s, ok := v.get("LOG_LEVEL"); ok && c.Log.Level.UnmarshalText([]byte(s)) != nil {
+		v.p.add("LOG_LEVEL is %q; it must be debug, info, warn or error", s)
+	}
+	s, ok := v.get("LOG_FORMAT")
+	if !ok {
+		s, ok = v.get("LOG_FORMATTER") // Skygear's name
+	}
+	if !ok {
+		return
+	}
+	if c.Log.Format = strings.ToLower(s); c.Log.Format != "text" && c.Log.Format != "json" {
+		v.p.add("LOG_FORMAT is %q; it must be text or json", s)
+	}
+}
