@@ -234,7 +234,7 @@ func (s *Service) carryOut(ctx context.Context, id string) string {
 		defer close(done)
 		s.drive(context.WithoutCancel(ctx), id, true)
 	})
-	t := time.NewTimer(replyAfter)
+	t := time.NewTimer(s.patience)
 	defer t.Stop()
 	select {
 	case <-done:
@@ -246,7 +246,7 @@ func (s *Service) carryOut(ctx context.Context, id string) string {
 
 // await watches an attempt that somebody else works on.
 func (s *Service) await(ctx context.Context, a attempt) string {
-	deadline := time.NewTimer(replyAfter)
+	deadline := time.NewTimer(s.patience)
 	defer deadline.Stop()
 	for wait := 20 * time.Millisecond; !a.State.final(); wait = min(2*wait, 500*time.Millisecond) {
 		t := time.NewTimer(wait)

@@ -42,6 +42,7 @@ type Service struct {
 	owner    string // of leases
 	work     sync.WaitGroup
 	stop     context.CancelFunc
+	patience time.Duration // of a caller; then it reads "processing" while the work goes on
 }
 
 // Times of the room. A lease is renewed while its attempt is worked on, so it is short: what a dead
@@ -49,7 +50,7 @@ type Service struct {
 const (
 	lease      = 15 * time.Second
 	sendBudget = 45 * time.Second // for one round of tries, whatever the browser does
-	replyAfter = 10 * time.Second // then the shopper reads "processing" while the work goes on
+	replyAfter = 10 * time.Second
 )
 
 // New returns a service. It does nothing by itself before Start.
@@ -61,7 +62,7 @@ func New(c Config) (*Service, error) {
 	if c.Every == 0 {
 		c.Every = 5 * time.Second
 	}
-	return &Service{c: c, db: c.DB, provider: newProvider(c.SecretKey, c.URL), sealer: sealer, owner: uuid.NewString()}, nil
+	return &Service{c: c, db: c.DB, provider: newProvider(c.SecretKey, c.URL), sealer: sealer, owner: uuid.NewString(), patience: replyAfter}, nil
 }
 
 // Mode returns whose money moves.

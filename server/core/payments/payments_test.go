@@ -27,7 +27,7 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	db := testkit.DB(t)
-	sb, err := sandbox.New(t.Context(), sandbox.Config{DB: db, SecretKey: "sk_test_shop", PublishableKey: "pk_test_shop"})
+	sb, err := sandbox.New(t.Context(), sandbox.Config{DB: db, SecretKey: "sk_test_shopshop", PublishableKey: "pk_test_shopshop"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func newShop(t *testing.T) *shop {
 // newService is another server on the same database.
 func newService(t *testing.T, db *pg.DB, url string) *Service {
 	t.Helper()
-	s, err := New(Config{DB: db, Log: slog.New(slog.DiscardHandler), Install: "test", Mode: Sandbox, SecretKey: "sk_test_shop", URL: url})
+	s, err := New(Config{DB: db, Log: slog.New(slog.DiscardHandler), Install: "test", Mode: Sandbox, SecretKey: "sk_test_shopshop", URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +318,7 @@ func TestPay_LostRepliesChargeOnce(t *testing.T) {
 func TestPay_AnUnknownOutcomeIsNotAFailure(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
+	s.patience = 2 * time.Second
 	got := s.pay(with(kenya("tok_sandbox_500"), "page-unknown"))
 	if got.Status != lambda.Processing || got.Code != "processing" || !strings.Contains(got.Message, "Do not pay again") {
 		t.Fatalf("got %+v", got)
