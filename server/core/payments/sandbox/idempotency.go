@@ -28,23 +28,23 @@ func (s *Sandbox) execute(ctx context.Context, q *request) (a answer, err error)
 // once runs a request at most once for its key. The reservation of the key ends with the transaction,
 // so a crash never leaves a key behind that is taken.
 func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, error) {
-	got, err := tx.TakeKey(ctx, q.key)
-	if err != nil {
-		return answer{}, err
-	}
-	if !got {
-		e := idempotency(http.StatusConflict, "There is currently another in-progress request using this idempotency key. Try again later.")
-		e.Code = "idempotency_key_in_use"
-		return answer{}, e
-	}
 	now := s.c.Now()
-	stored, err := tx.Reply(ctx, q.key, now.Add(-keepReplies).Unix())
-	if err != nil {
-		return answer{}, err
-	}
 	sum := sha256.Sum256(wire.Canonical(q.form))
-	if stored != nil {
-		return replay(stored, q, sum[:])
+	// Looked up before the key is taken, so that replays do not get in each other's way, and again
+	// afterwards: the call that had the key may have ended between the two.
+	for _, taken := range []bool{false, true} {
+		if taken {
+			if err := takeKey(ctx, tx, q.key); err != nil {
+				return answer{}, err
+			}
+		}
+		stored, err := tx.Reply(ctx, q.key, now.Add(-keepReplies).Unix())
+		if err != nil {
+			return answer{}, err
+		}
+		if stored != nil {
+			return replay(stored, q, sum[:])
+		}
 	}
 	a, err := s.run(ctx, tx, q)
 	if err != nil {
@@ -54,6 +54,17 @@ func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, 
 	return a, tx.SaveReply(ctx, q.key, ledger.Reply{
 		Path: q.r.URL.Path, Params: sum[:], Status: a.status, Body: a.body, RequestID: q.id, Created: now.Unix(),
 	})
+}
+
+// takeKey is a 409 when another call with this key runs.
+func takeKey(ctx context.Context, tx *ledger.Tx, key string) error {
+	got, err := tx.TakeKey(ctx, key)
+	if err != nil || got {
+		return err
+	}
+	e := idempotency(http.StatusConflict, "There is currently another in-progress request using this idempotency key. Try again later.")
+	e.Code = "idempotency_key_in_use"
+	return e
 }
 
 func replay(stored *ledger.Reply, q *request, params []byte) (answer, error) {
