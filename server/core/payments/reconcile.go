@@ -52,10 +52,10 @@ func (s *Service) drive(ctx context.Context, id string, shopper bool) {
 	store, cancelStore := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelStore()
 	if err := s.settle(store, id, o.outcome, backoff(tries)); err != nil {
-		log.ErrorContext(ctx, "payment outcome is not stored yet", "state", o.state, "error", err)
+		log.ErrorContext(ctx, "payment outcome is not stored yet", "state", string(o.state), "error", err)
 		return
 	}
-	log.InfoContext(ctx, "payment", "state", o.state, "cause", o.cause)
+	log.InfoContext(ctx, "payment", "state", string(o.state), "cause", o.cause)
 }
 
 type progress struct {
@@ -106,7 +106,7 @@ func (s *Service) send(ctx context.Context, log *slog.Logger, a attempt, token s
 			return progress{ofCharge(c, r), 0}, nil
 		}
 		o = ofError(err, ambiguous)
-		log.WarnContext(ctx, "charge was refused or not answered", append(logAttrs(err), "try", try+1, "state", o.state)...)
+		log.WarnContext(ctx, "charge was refused or not answered", append(logAttrs(err), "try", try+1, "state", string(o.state))...)
 		ambiguous = ambiguous || o.ambiguous
 		if o.state != unknown || o.storedError || !pause(ctx, time.Duration(try+1)*500*time.Millisecond) {
 			break
