@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"crema/server/base/fault"
@@ -27,11 +26,38 @@ type outcome struct {
 	refused bool // the function's code has not started
 }
 
-// call runs f in a goroutine of its own, so that the deadline holds for code that ignores ctx too.
-// settle, when there is one, gets the function's own outcome, late or not, before the caller does.
+// run is one call that is going on.
+type run struct {
+	service  *Service
+	function *function
+	args     json.RawMessage
+	start    time.Time
+	settle   func(outcome) // optional; gets the function's own outcome, late or not, before answer does
+	answer   func(outcome) // called once, by the first of: the function ends, the deadline passes
+
+	mu       sync.Mutex // held while answering
+	answered bool
+}
+
+// serve runs f on the caller's goroutine. When f outlives its deadline, answer is called meanwhile from
+// another one.
+func (s *Service) serve(ctx context.Context, f *function, args json.RawMessage, answer func(outcome)) {
+	if !s.calls.enter() {
+		answer(stopped())
+		return
+	}
+	r := &run{service: s, function: f, args: args, start: time.Now(), answer: answer}
+	d := &deadline{parent: ctx, at: r.start.Add(f.Timeout)}
+	defer d.end()
+	t := time.AfterFunc(f.Timeout+grace, func() { r.leave(d) })
+	defer t.Stop()
+	r.do(d)
+}
+
+// call runs f on a goroutine of its own and returns at the deadline, or when ctx ends, at the latest.
 func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, settle func(outcome)) outcome {
 	if !s.calls.enter() {
-		o := outcome{refused: true, err: fault.New(fault.Unavailable, "functions.stopped", "the server is stopping; try again in a moment")}
+		o := stopped()
 		if settle != nil {
 			settle(o)
 		}
@@ -39,70 +65,67 @@ func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, s
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	r := &run{service: s, function: f, args: args, settle: settle, done: make(chan outcome, 1)}
+	done := make(chan outcome, 1)
+	r := &run{service: s, function: f, args: args, start: time.Now(), settle: settle, answer: func(o outcome) { done <- o }}
 	go r.do(ctx)
 	select {
-	case o := <-r.done:
+	case o := <-done:
 		return o
 	case <-ctx.Done():
-		return r.late(ctx)
 	}
+	t := time.AfterFunc(grace, func() { r.leave(ctx) })
+	defer t.Stop()
+	return <-done
 }
 
-// run is one call that is going on.
-type run struct {
-	service  *Service
-	function *function
-	args     json.RawMessage
-	settle   func(outcome)
-	done     chan outcome
-	decided  atomic.Bool // by the first of: the function ends, the caller leaves
+func stopped() outcome {
+	return outcome{refused: true, err: fault.New(fault.Unavailable, "functions.stopped", "the server is stopping; try again in a moment")}
 }
 
 // do ends with an outcome whatever the function's code does: even runtime.Goexit, which unwinds the
 // goroutine without a panic.
 func (r *run) do(ctx context.Context) {
 	defer r.service.calls.leave()
-	start := time.Now()
+	var o outcome
 	returned := false
-	o := outcome{err: fault.New(fault.Internal, "functions.panic", "the function failed unexpectedly")}
 	defer func() {
 		if cause := recover(); !returned {
 			slog.New(r.function.log).ErrorContext(ctx, "a function panicked", "panic", cause, "stack", string(debug.Stack()))
+			o = outcome{err: fault.New(fault.Internal, "functions.panic", "the function failed unexpectedly")}
 		}
-		r.deliver(ctx, o, start)
+		r.deliver(ctx, o)
 	}()
 	o = r.attempt(ctx)
 	returned = true
 }
 
-func (r *run) deliver(ctx context.Context, o outcome, start time.Time) {
+// deliver hands over what the function said, if anybody still waits for it.
+func (r *run) deliver(ctx context.Context, o outcome) {
 	if r.settle != nil {
 		r.settle(o)
 	}
-	if r.decided.CompareAndSwap(false, true) {
-		r.done <- o
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.answered {
+		r.answered = true
+		r.answer(o)
 		return
 	}
 	r.service.abandoned.Add(-1)
-	slog.New(r.function.log).WarnContext(ctx, "a function ended after its caller had left", "after", time.Since(start).String())
+	slog.New(r.function.log).WarnContext(ctx, "a function ended after its caller had left", "after", time.Since(r.start).String())
 }
 
-// late waits for a moment and then leaves the function alone.
-func (r *run) late(ctx context.Context) outcome {
-	t := time.NewTimer(grace)
-	defer t.Stop()
-	select {
-	case o := <-r.done:
-		return o
-	case <-t.C:
+// leave answers in the function's place and lets it go on alone.
+func (r *run) leave(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answered {
+		return
 	}
-	if !r.decided.CompareAndSwap(false, true) {
-		return <-r.done
-	}
+	r.answered = true
 	r.service.abandoned.Add(1)
 	slog.New(r.function.log).WarnContext(ctx, "a function goes on although its ctx has ended")
-	return outcome{err: ended(ctx, r.function)}
+	r.answer(outcome{err: ended(ctx, r.function)})
 }
 
 func (r *run) attempt(ctx context.Context) outcome {
@@ -116,7 +139,7 @@ func (r *run) attempt(ctx context.Context) outcome {
 func (r *run) newCall(ctx context.Context) *lambda.Call {
 	actor := acl.FromContext(ctx)
 	id := telemetry.RequestID(ctx)
-	c := r.service.config
+	c := &r.service.config
 	return &lambda.Call{
 		Name:      r.function.Name,
 		RequestID: id,

@@ -113,6 +113,18 @@ func (s *Service) Invoke(ctx context.Context, name string, args json.RawMessage)
 	return o.result, o.err
 }
 
+// Serve is Invoke for doors. It saves the switch to another goroutine: the function runs on this one,
+// and respond gets the answer, once. When the function goes on after its deadline, respond is called
+// meanwhile from another goroutine. Serve returns when both have ended.
+func (s *Service) Serve(ctx context.Context, name string, args json.RawMessage, respond func(json.RawMessage, error)) {
+	f, args, err := s.admit(ctx, name, args)
+	if err != nil {
+		respond(nil, err)
+		return
+	}
+	s.serve(ctx, f, args, func(o outcome) { respond(o.result, o.err) })
+}
+
 // admit finds the function and refuses callers and arguments that it must not see. The doors have
 // asked for credentials already; this is for the ways in that have no door.
 func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) (*function, json.RawMessage, error) {

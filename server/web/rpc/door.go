@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -58,12 +59,7 @@ func (d *Door) call(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	r = r.WithContext(acl.WithActor(r.Context(), actor))
-	result, err := d.run(w, r, name, args)
-	if err != nil {
-		return err
-	}
-	d.write(w, result)
+	d.run(acl.WithActor(r.Context(), actor), w, r, name, args)
 	return nil
 }
 
@@ -105,19 +101,37 @@ func isJSON(contentType string) bool {
 }
 
 // run calls the function, once per key where the request has one.
-func (d *Door) run(w http.ResponseWriter, r *http.Request, name string, args []byte) (json.RawMessage, error) {
+func (d *Door) run(ctx context.Context, w http.ResponseWriter, r *http.Request, name string, args []byte) {
 	keys := r.Header["Idempotency-Key"]
 	switch len(keys) {
 	case 0:
-		return d.functions.Invoke(r.Context(), name, args)
+		d.functions.Serve(ctx, name, args, func(result json.RawMessage, err error) { d.answer(w, r, result, err) })
 	case 1:
-		a, err := d.functions.InvokeOnce(r.Context(), keys[0], name, args)
+		a, err := d.functions.InvokeOnce(ctx, keys[0], name, args)
 		if a.Replayed {
 			w.Header().Set("Idempotent-Replayed", "true")
 		}
-		return a.Result, err
+		d.answer(w, r, a.Result, err)
+	default:
+		d.answer(w, r, nil, fault.New(fault.BadRequest, "rpc.many_keys", "send one Idempotency-Key, not %d", len(keys)))
 	}
-	return nil, fault.New(fault.BadRequest, "rpc.many_keys", "send one Idempotency-Key, not %d", len(keys))
+}
+
+// answer may run while the function still does: then the client gets everything now and must not use
+// the connection again, which is busy until the function ends.
+func (d *Door) answer(w http.ResponseWriter, r *http.Request, result json.RawMessage, err error) {
+	late := fault.Is(err, "functions.timeout")
+	if late {
+		w.Header().Set("Connection", "close")
+	}
+	if err != nil {
+		web.WriteError(w, r, err)
+	} else {
+		d.write(w, result)
+	}
+	if late {
+		_ = http.NewResponseController(w).Flush() // a writer that cannot flush answers at the end
+	}
 }
 
 // maxPooled bounds the buffers that are kept for later, in bytes.
