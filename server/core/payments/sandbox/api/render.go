@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 
@@ -63,9 +64,12 @@ func (c *Call) page(ctx context.Context, q ledger.Query) (any, error) {
 
 // created reads created=, or created[gt|gte|lt|lte]=, as inclusive bounds.
 func (c *Call) created() (from, until int64) {
+	until = math.MaxInt64
 	if !c.Form.IsGroup("created") {
-		at, _ := c.Form.OptionalInt("created")
-		return at, at
+		if at, ok := c.Form.OptionalInt("created"); ok {
+			return at, at
+		}
+		return from, until
 	}
 	g := c.Form.Group("created")
 	for _, bound := range []struct {
@@ -250,7 +254,7 @@ func (c *Call) embedded(ctx context.Context, kind string, id any, field string) 
 	if items == "" {
 		return tree(newList(url, nil, false))
 	}
-	objects, more, err := c.Tx.List(ctx, ledger.Query{Kind: items, Where: map[string]any{kind: id}, Limit: 10})
+	objects, more, err := c.Tx.List(ctx, ledger.Query{Kind: items, Where: map[string]any{kind: id}, Until: math.MaxInt64, Limit: 10})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type Reply struct {
 	Created   int64  `db:"created"` // unix seconds
 }
 
-// Query selects a page of one kind. The zero value of a field does not restrict.
+// Query selects a page of one kind. Until must be set; the zero value of another field does not restrict.
 type Query struct {
 	Kind   string
 	Where  map[string]any // fields of Data that must be equal

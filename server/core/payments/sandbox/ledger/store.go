@@ -54,7 +54,7 @@ const (
 	listWhere = ` FROM app.object
 		WHERE kind = $1 AND data @> $2::jsonb
 		  AND (cardinality($3::text[]) IS NULL OR cardinality($3::text[]) = 0 OR data->>'type' LIKE ANY ($3))
-		  AND ($4::bigint = 0 OR created >= $4) AND ($5::bigint = 0 OR created <= $5)`
+		  AND created BETWEEN $4 AND $5`
 	listNewest = `SELECT id, seq, kind, created, data, hidden` + listWhere + `
 		  AND ($6 = '' OR seq < (SELECT e.seq FROM app.object e WHERE e.id = $6))
 		ORDER BY seq DESC LIMIT $7`
