@@ -2,9 +2,12 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,12 +40,31 @@ func TestKill_ServerOnly(t *testing.T) {
 	query(t, s.url, "create table kept (n int); insert into kept values (2)")
 	pid := postmasterPID(t, dir)
 	s.kill(t)
+	if runtime.GOOS == "linux" { // the kernel tells postgres, which stops in order
+		await(t, "the end of postgres", func() bool {
+			_, err := os.Stat(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
+			return errors.Is(err, fs.ErrNotExist)
+		})
+	}
 	c := start(t, cluster.Config{Dir: dir, Fast: true})
 	if got := query(t, c.URL("crema"), "select n from kept"); got != "2" {
 		t.Errorf("kept = %q", got)
 	}
 	if now := postmasterPID(t, dir); now == pid {
 		t.Error("the old postgres still runs")
+	}
+}
+
+// A new server does not wait for the kernel: it may come while the old postgres still shuts down.
+func TestKill_ServerOnlyAndRestartAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startServer(t, dir, nil)
+	query(t, s.url, "create table kept as select 4 as n")
+	s.kill(t)
+	c := start(t, cluster.Config{Dir: dir, Fast: true})
+	if got := query(t, c.URL("crema"), "select n from kept"); got != "4" {
+		t.Errorf("kept = %q", got)
 	}
 }
 
@@ -74,16 +96,14 @@ func startOrphan(t *testing.T, c *cluster.Cluster, dir string) <-chan struct{} {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	cmd := exec.Command(c.Binaries().Path("postgres"), "-D", "/proc/self/fd/3", "-c", "listen_addresses=", "-k", ".")
-	cmd.Dir = "/"
-	cmd.ExtraFiles = []*os.File{f}
-	st := info.Sys().(*syscall.Stat_t)
+	cmd := exec.Command(c.Binaries().Path("postgres"), "-D", data, "-c", "listen_addresses=", "-k", ".")
 	if os.Geteuid() == 0 {
+		for _, d := range []string{dir, filepath.Dir(dir)} { // its user must be able to walk there
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st := info.Sys().(*syscall.Stat_t)
 		asUser(st.Uid, st.Gid)(cmd)
 	}
 	if err := cmd.Start(); err != nil {

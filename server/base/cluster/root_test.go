@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -45,7 +46,7 @@ func TestRoot_DropsToAnotherUserInAClosedFolder(t *testing.T) {
 	c := start(t, cluster.Config{Dir: dir, Fast: true})
 	info, err := os.Stat("/proc/" + strconv.Itoa(postmasterPID(t, dir)))
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("no /proc here")
 	}
 	if uid := info.Sys().(*syscall.Stat_t).Uid; uid == 0 {
 		t.Error("postgres runs as root")
@@ -76,11 +77,11 @@ func TestOtherUsersNeedThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := st.Sys().(*syscall.Stat_t)
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := psql(t, c.URL("crema"), "select 1", asUser(o.Uid, o.Gid)); err == nil {
-		t.Errorf("the account of postgres came in over the socket: %s", out)
+	if out, err := psql(t, c.URL("crema"), "select 1", asUser(o.Uid, o.Gid)); err == nil || !strings.Contains(out, "Peer authentication failed") {
+		t.Errorf("the account of postgres over the socket: %s, %v", out, err)
 	}
 }
 
