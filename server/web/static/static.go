@@ -2,8 +2,17 @@ package static
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/web"
 )
 
 // Config says what to serve.
@@ -13,32 +22,141 @@ type Config struct {
 }
 
 // Door serves a folder.
-type Door struct{ dir string }
+type Door struct {
+	log   *slog.Logger
+	root  *os.Root // nil when there is no folder
+	start time.Time
 
-// File is something that the folder has for a path.
-type File struct{ path string }
+	mu    sync.RWMutex
+	files map[string]*File // by name below the folder
+	held  int64            // bytes in memory
+
+	loading sync.Mutex // one file is read at a time
+	queue   chan *File // waits for compression
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
 
 // New opens the folder. It reads no file yet.
-func New(c Config) (*Door, error) { return &Door{dir: c.Dir}, nil }
+func New(c Config) (*Door, error) {
+	d := &Door{log: c.Log, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
+	root, err := os.OpenRoot(c.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.log.Warn("there is no folder of static files", "folder", c.Dir)
+		return d, nil
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.NotConfigured, "static.unreadable", "cannot read the folder %s; it is static.folder of app.json", c.Dir)
+	}
+	d.root = root
+	return d, nil
+}
 
-// Start compresses the folder's files in the background.
-func (d *Door) Start(ctx context.Context) {}
+// Start reads the folder and compresses its files in the background, until Stop or the end of ctx.
+// Before it, and until a file's turn has come, files are sent as they are.
+func (d *Door) Start(ctx context.Context) {
+	ctx, d.cancel = context.WithCancel(ctx)
+	if d.root == nil {
+		return
+	}
+	d.done.Go(func() { d.compressAll(ctx) })
+}
 
-// Stop ends the background work and closes the folder.
-func (d *Door) Stop() {}
+// Stop ends the background work and closes the folder. No request may be under way.
+func (d *Door) Stop() {
+	if d.cancel != nil {
+		d.cancel()
+	}
+	d.done.Wait()
+	if d.root != nil {
+		_ = d.root.Close() // it was only read
+	}
+}
 
 // Match returns the file that answers r, if one does: the method is GET or HEAD, the folder has a file
 // for the path, and for the path "/" the client accepts text/html. False leaves the request to the wire.
-func (d *Door) Match(r *http.Request) (*File, bool) { return nil, false }
+func (d *Door) Match(r *http.Request) (*File, bool) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil, false
+	}
+	if r.URL.Path == "/" && !acceptsPage(r) {
+		return nil, false
+	}
+	return d.Lookup(r.URL.Path)
+}
 
-// Lookup returns the file for a decoded URL path: below "/", or below "/static/".
-func (d *Door) Lookup(urlPath string) (*File, bool) { return nil, false }
+// Lookup returns the file for a decoded URL path: below "/", or below "/static/", where a folder
+// "static" inside the folder comes first. A folder's path means its index.html; without the slash at
+// its end the file is a redirect.
+func (d *Door) Lookup(urlPath string) (*File, bool) {
+	if d.root == nil || urlPath == "" || urlPath[0] != '/' {
+		return nil, false
+	}
+	name := urlPath[1:]
+	if f := d.find(urlPath, name); f != nil {
+		return f, true
+	}
+	if rest, ok := strings.CutPrefix(name, "static"); ok && (rest == "" || rest[0] == '/') {
+		if rest == "" {
+			return d.redirect(urlPath, "index.html")
+		}
+		f := d.find(urlPath, rest[1:])
+		return f, f != nil
+	}
+	return nil, false
+}
 
-// Serve answers r with f.
-func (d *Door) Serve(w http.ResponseWriter, r *http.Request, f *File) {}
+// find returns the file that name means, nil for none. Most requests end at the first line of fresh.
+func (d *Door) find(urlPath, name string) *File {
+	if name == "" || strings.HasSuffix(name, "/") {
+		name += "index.html"
+	}
+	if f, ok := d.fresh(name); ok {
+		return f
+	}
+	if !servable(name) {
+		return nil
+	}
+	f, folder := d.load(name)
+	if folder {
+		f, _ = d.redirect(urlPath, name+"/index.html")
+	}
+	return f
+}
+
+// redirect sends the browser from a folder's name to its path, if the folder has the page index.
+func (d *Door) redirect(urlPath, index string) (*File, bool) {
+	if info, err := d.root.Stat(index); err != nil || !info.Mode().IsRegular() {
+		return nil, false
+	}
+	return &File{location: urlPath + "/"}, true
+}
 
 // NotFound answers 404: with the folder's 404.html to a browser, else with the error envelope.
-func (d *Door) NotFound(w http.ResponseWriter, r *http.Request) {}
+func (d *Door) NotFound(w http.ResponseWriter, r *http.Request) {
+	if acceptsPage(r) {
+		if f, ok := d.Lookup("/404.html"); ok && f.body != nil {
+			f.missing(w, r)
+			return
+		}
+	}
+	web.WriteError(w, r, fault.New(fault.NotFound, "static.missing", "there is no file %s", r.URL.Path))
+}
 
 // ServeHTTP answers r with its file or 404.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f, ok := d.Match(r); ok {
+		d.Serve(w, r, f)
+		return
+	}
+	d.NotFound(w, r)
+}
+
+func acceptsPage(r *http.Request) bool {
+	for _, v := range r.Header["Accept"] {
+		if strings.Contains(v, "text/html") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,196 @@
+package static
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of what is kept in memory. What shrinks is worth more memory than what does not.
+const (
+	maxPlain      = 1 << 20
+	maxShrinkable = 8 << 20
+	maxHeld       = 64 << 20
+)
+
+const (
+	recheck = 100 * time.Millisecond // a file's state on disk is this old at most
+	settle  = 150 * time.Millisecond // a file changed more recently may still be being written
+)
+
+// File is something that the folder has for a path. It does not change; a changed file is a new File.
+type File struct {
+	name     string
+	location string // where to go instead, for a folder without its slash
+	info     fs.FileInfo
+	body     []byte // nil when it is sent from disk
+	shrinks  bool
+	reread   bool // it was read so soon after a change that another change may look the same
+
+	// Header values, shared by all answers.
+	contentType, cacheControl, lastModified []string
+
+	identity variant
+	variants atomic.Pointer[[]variant] // compressed, smallest first; nil until made
+	queued   atomic.Bool
+	checked  atomic.Int64 // when the disk was asked last, since the door's start
+}
+
+// variant is one way to send a file, with its header values.
+type variant struct {
+	body                   []byte
+	etag, length, encoding []string
+}
+
+func newVariant(body []byte, hash, encoding string) variant {
+	v := variant{body: body, etag: []string{`"` + hash + `"`}, length: []string{strconv.Itoa(len(body))}}
+	if encoding != "" {
+		v.etag = []string{`"` + hash + "-" + encoding + `"`}
+		v.encoding = []string{encoding}
+	}
+	return v
+}
+
+// fresh returns the file in memory when the disk need not be asked. Of many requests at once one asks.
+func (d *Door) fresh(name string) (*File, bool) {
+	d.mu.RLock()
+	f := d.files[name]
+	d.mu.RUnlock()
+	if f == nil {
+		return nil, false
+	}
+	now, last := int64(time.Since(d.start)), f.checked.Load()
+	return f, now-last < int64(recheck) || !f.checked.CompareAndSwap(last, now)
+}
+
+// load returns the file as it is on disk, from memory if it has not changed; nil if there is none, and
+// whether the name is a folder's. While a change is being written the old content is served.
+func (d *Door) load(name string) (f *File, folder bool) {
+	d.loading.Lock()
+	defer d.loading.Unlock()
+	d.mu.RLock()
+	old := d.files[name]
+	d.mu.RUnlock()
+	info, err := d.root.Stat(name)
+	if err != nil || !info.Mode().IsRegular() {
+		d.put(name, old, nil)
+		return nil, err == nil && info.IsDir()
+	}
+	if old != nil && (old.same(info) || settling(info)) {
+		d.enqueue(old)
+		return old, false
+	}
+	f, err = d.read(name)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.log.Warn("a static file cannot be read", "file", name, "error", err)
+		}
+		return old, false
+	}
+	if old != nil && old.body != nil && old.identity.etag[0] == f.identity.etag[0] { // touched, not changed
+		f.variants.Store(old.variants.Load())
+		f.queued.Store(f.variants.Load() != nil)
+	}
+	d.put(name, old, f)
+	d.enqueue(f)
+	return f, false
+}
+
+func (f *File) same(info fs.FileInfo) bool {
+	return !f.reread && f.info.Size() == info.Size() && f.info.ModTime().Equal(info.ModTime())
+}
+
+// settling says that the file changed a moment ago. A time in the future says nothing.
+func settling(info fs.FileInfo) bool {
+	age := time.Since(info.ModTime())
+	return age >= 0 && age < settle
+}
+
+// put replaces old by f in memory; either may be nil.
+func (d *Door) put(name string, old, f *File) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old != nil {
+		d.held -= old.weight()
+		delete(d.files, name)
+	}
+	if f != nil {
+		d.held += f.weight()
+		f.checked.Store(int64(time.Since(d.start)))
+		d.files[name] = f
+	}
+}
+
+func (f *File) weight() int64 {
+	n := int64(len(f.body))
+	if vs := f.variants.Load(); vs != nil {
+		for _, v := range *vs {
+			n += int64(len(v.body))
+		}
+	}
+	return n
+}
+
+// read makes a File of what is on disk now.
+func (d *Door) read(name string) (*File, error) {
+	src, err := d.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close() //nolint:errcheck // it was only read
+	info, err := src.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f := &File{name: name, info: info, reread: settling(info), cacheControl: []string{"no-cache"}}
+	f.shrinks = compressible(contentType(name, nil))
+	if d.fits(f) {
+		if f.body, err = io.ReadAll(io.LimitReader(src, info.Size()+1)); err != nil {
+			return nil, err
+		}
+		if after, err := src.Stat(); err != nil || int64(len(f.body)) != info.Size() || !after.ModTime().Equal(info.ModTime()) {
+			f.reread = true // it changes under our eyes; the next look will tell
+		}
+	}
+	f.describe()
+	return f, nil
+}
+
+// fits says whether the file is kept in memory.
+func (d *Door) fits(f *File) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	size := f.info.Size()
+	return size <= maxPlain && d.held+size <= maxHeld || f.shrinks && size <= maxShrinkable && d.held+size <= maxHeld
+}
+
+// describe fills the header values.
+func (f *File) describe() {
+	ct := contentType(f.name, f.body[:min(512, len(f.body))])
+	f.shrinks = compressible(ct)
+	f.contentType = []string{ct}
+	f.lastModified = []string{f.info.ModTime().UTC().Format(http.TimeFormat)}
+	if hashed(f.name) {
+		f.cacheControl = []string{"public, max-age=31536000, immutable"}
+	}
+	if f.body == nil {
+		f.identity.etag = []string{diskTag(f.info)}
+		return
+	}
+	sum := sha256.Sum256(f.body)
+	f.identity = newVariant(f.body, hex.EncodeToString(sum[:12]), "")
+}
+
+// diskTag is the entity tag of a file too large to hash.
+func diskTag(info fs.FileInfo) string {
+	return `"` + strconv.FormatInt(info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(info.Size(), 36) + `"`
+}
