@@ -32,32 +32,39 @@ type run struct {
 	function *function
 	args     json.RawMessage
 	start    time.Time
-	settle   func(outcome) // optional; gets the function's own outcome, late or not, before answer does
-	answer   func(outcome) // called once, by the first of: the function ends, the deadline passes
+	settle   func(outcome)                // optional; gets the function's own outcome, late or not, before answer does
+	answer   func(json.RawMessage, error) // called once, by the first of: the function ends, the deadline passes
 
 	mu       sync.Mutex // held while answering
 	answered bool
+
+	// What a call needs is kept here for the sake of a single allocation.
+	deadline deadline
+	call     lambda.Call
+	log      callLog
 }
 
 // serve runs f on the caller's goroutine. When f outlives its deadline, answer is called meanwhile from
 // another one.
-func (s *Service) serve(ctx context.Context, f *function, args json.RawMessage, answer func(outcome)) {
+func (s *Service) serve(ctx context.Context, f *function, args json.RawMessage, answer func(json.RawMessage, error)) {
 	if !s.calls.enter() {
-		answer(stopped())
+		answer(nil, stopped())
 		return
 	}
 	r := &run{service: s, function: f, args: args, start: time.Now(), answer: answer}
-	d := &deadline{parent: ctx, at: r.start.Add(f.Timeout)}
-	defer d.end()
-	t := time.AfterFunc(f.Timeout+grace, func() { r.leave(d) })
+	r.deadline = deadline{parent: ctx, at: r.start.Add(f.Timeout)}
+	defer r.deadline.end()
+	t := time.AfterFunc(f.Timeout+grace, r.expire)
 	defer t.Stop()
-	r.do(d)
+	r.do(&r.deadline)
 }
+
+func (r *run) expire() { r.leave(&r.deadline) }
 
 // call runs f on a goroutine of its own and returns at the deadline, or when ctx ends, at the latest.
 func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, settle func(outcome)) outcome {
 	if !s.calls.enter() {
-		o := stopped()
+		o := outcome{err: stopped(), refused: true}
 		if settle != nil {
 			settle(o)
 		}
@@ -66,7 +73,8 @@ func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, s
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	done := make(chan outcome, 1)
-	r := &run{service: s, function: f, args: args, start: time.Now(), settle: settle, answer: func(o outcome) { done <- o }}
+	r := &run{service: s, function: f, args: args, start: time.Now(), settle: settle}
+	r.answer = func(result json.RawMessage, err error) { done <- outcome{result: result, err: err} }
 	go r.do(ctx)
 	select {
 	case o := <-done:
@@ -78,8 +86,8 @@ func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, s
 	return <-done
 }
 
-func stopped() outcome {
-	return outcome{refused: true, err: fault.New(fault.Unavailable, "functions.stopped", "the server is stopping; try again in a moment")}
+func stopped() error {
+	return fault.New(fault.Unavailable, "functions.stopped", "the server is stopping; try again in a moment")
 }
 
 // do ends with an outcome whatever the function's code does: even runtime.Goexit, which unwinds the
@@ -108,7 +116,7 @@ func (r *run) deliver(ctx context.Context, o outcome) {
 	defer r.mu.Unlock()
 	if !r.answered {
 		r.answered = true
-		r.answer(o)
+		r.answer(o.result, o.err)
 		return
 	}
 	r.service.abandoned.Add(-1)
@@ -125,7 +133,7 @@ func (r *run) leave(ctx context.Context) {
 	r.answered = true
 	r.service.abandoned.Add(1)
 	slog.New(r.function.log).WarnContext(ctx, "a function goes on although its ctx has ended")
-	r.answer(outcome{err: ended(ctx, r.function)})
+	r.answer(nil, ended(ctx, r.function))
 }
 
 func (r *run) attempt(ctx context.Context) outcome {
@@ -138,16 +146,17 @@ func (r *run) attempt(ctx context.Context) outcome {
 
 func (r *run) newCall(ctx context.Context) *lambda.Call {
 	actor := acl.FromContext(ctx)
-	id := telemetry.RequestID(ctx)
 	c := &r.service.config
-	return &lambda.Call{
+	r.log = callLog{r.function.log, telemetry.RequestID(ctx)}
+	r.call = lambda.Call{
 		Name:      r.function.Name,
-		RequestID: id,
+		RequestID: r.log.id,
 		Actor:     lambda.Actor{UserID: actor.UserID, Roles: actor.Roles, Master: actor.Master()},
 		Records:   c.Records(actor),
 		Payments:  c.Payments(actor),
-		Log:       slog.New(&callLog{r.function.log, id}),
+		Log:       slog.New(&r.log),
 	}
+	return &r.call
 }
 
 func encode(v any) outcome {

@@ -19,7 +19,8 @@ const (
 // fields that sh does not have, fields missing or sent twice, texts that PostgreSQL cannot store, and
 // numbers that clients in JavaScript would have changed on the way. Types are encoding/json's task.
 func check(args []byte, sh *shape) error {
-	c := checker{text: args}
+	var room [4]step
+	c := checker{text: args, path: room[:0]}
 	c.space()
 	if !utf8.Valid(args) {
 		return fault.New(fault.BadRequest, "functions.bad_json", "the arguments are not valid UTF-8")
@@ -65,18 +66,33 @@ func jsonKind(first byte) string {
 // members keeps track of the names seen in one object.
 type members struct {
 	shape *shape
-	first [32]mark // room for the usual struct without an allocation
-	marks []mark
+	seen  bits
+	given bits // not as null
 }
 
-// mark says how a field was sent.
-type mark byte
+// bits is a set of field numbers. Most structs have few fields, which need no allocation.
+type bits struct {
+	low  uint64
+	high map[int]bool
+}
 
-const (
-	absent mark = iota
-	null
-	present
-)
+func (b *bits) has(i int) bool {
+	if i < 64 {
+		return b.low&(1<<i) != 0
+	}
+	return b.high[i]
+}
+
+func (b *bits) add(i int) {
+	if i < 64 {
+		b.low |= 1 << i
+		return
+	}
+	if b.high == nil {
+		b.high = map[int]bool{}
+	}
+	b.high[i] = true
+}
 
 // see notes one more name and returns the shape of its value.
 func (m *members) see(c *checker, name []byte, isNull bool) (*shape, error) {
@@ -90,24 +106,14 @@ func (m *members) see(c *checker, name []byte, isNull bool) (*shape, error) {
 	if !ok {
 		return nil, m.unknown(c, string(name))
 	}
-	m.grow()
-	if m.marks[i] != absent {
+	if m.seen.has(i) {
 		return nil, c.refuse("duplicate_argument", "%s is sent twice", c.name())
 	}
-	m.marks[i] = present
-	if isNull {
-		m.marks[i] = null
+	m.seen.add(i)
+	if !isNull {
+		m.given.add(i)
 	}
 	return m.shape.fields[i].of, nil
-}
-
-func (m *members) grow() {
-	if m.marks == nil {
-		m.marks = m.first[:]
-		if n := len(m.shape.fields); n > len(m.first) {
-			m.marks = make([]mark, n)
-		}
-	}
 }
 
 func (m *members) unknown(c *checker, name string) error {
@@ -134,10 +140,9 @@ func (m *members) complete(c *checker) error {
 	if m.shape == nil || m.shape.index == nil {
 		return nil
 	}
-	m.grow()
 	var missing []string
 	for i, f := range m.shape.fields {
-		if f.required && m.marks[i] != present {
+		if f.required && !m.given.has(i) {
 			missing = append(missing, c.below(f.name))
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Service) Serve(ctx context.Context, name string, args json.RawMessage, 
 		respond(nil, err)
 		return
 	}
-	s.serve(ctx, f, args, func(o outcome) { respond(o.result, o.err) })
+	s.serve(ctx, f, args, respond)
 }
 
 // admit finds the function and refuses callers and arguments that it must not see. The doors have

@@ -34,6 +34,10 @@ type floorBody struct {
 	Count   int    `json:"count"`
 }
 
+type floorAnswer struct {
+	Result floorBody `json:"result"`
+}
+
 // floor is what a bare handler costs that decodes and encodes the same JSON.
 func floor() http.Handler {
 	r := chi.NewRouter()
@@ -44,7 +48,7 @@ func floor() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]floorBody{"result": in})
+		_ = json.NewEncoder(w).Encode(floorAnswer{in})
 	})
 	return r
 }
@@ -160,18 +164,26 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
+// BenchmarkEchoHandler shows time and allocations of the two handlers without a network.
 func BenchmarkEchoHandler(b *testing.B) {
 	for name, h := range map[string]http.Handler{"floor": floor(), "ours": ours(b)} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
+			body := strings.NewReader(echoBody)
+			r := httptest.NewRequest(http.MethodPost, "/lambda/echo", body)
+			w := &discard{header: http.Header{}}
 			for b.Loop() {
-				r := httptest.NewRequest(http.MethodPost, "/lambda/echo", strings.NewReader(echoBody))
-				w := httptest.NewRecorder()
+				body.Reset(echoBody)
+				clear(w.header)
 				h.ServeHTTP(w, r)
-				if w.Code != http.StatusOK {
-					b.Fatal(w.Body.String())
-				}
 			}
 		})
 	}
 }
+
+// discard is a ResponseWriter that keeps nothing.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}

@@ -120,7 +120,7 @@ func (d *Door) run(ctx context.Context, w http.ResponseWriter, r *http.Request, 
 // answer may run while the function still does: then the client gets everything now and must not use
 // the connection again, which is busy until the function ends.
 func (d *Door) answer(w http.ResponseWriter, r *http.Request, result json.RawMessage, err error) {
-	late := fault.Is(err, "functions.timeout")
+	late := err != nil && fault.Is(err, "functions.timeout")
 	if late {
 		w.Header().Set("Connection", "close")
 	}
