@@ -2,10 +2,13 @@ package records
 
 import (
 	"context"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"crema/server/base/fault"
 	"crema/server/base/pg"
+	"crema/server/core/acl"
 	"crema/server/core/schema"
 )
 
@@ -32,6 +35,84 @@ func New(c Config) *Service {
 		c.Now = time.Now
 	}
 	return &Service{db: c.DB, schema: c.Schema, devMode: c.DevMode, now: c.Now}
+}
+
+// Record is one record. Fields holds its data in any order; a NULL column is absent from what is read,
+// and a nil value clears the field in what is saved.
+type Record struct {
+	Type      string
+	Key       string
+	Database  string     // "" public, else the user id; set by the service
+	Owner     string     // set by the service
+	Access    acl.Access // nil in a save: keep, or the type's default
+	CreatedAt time.Time  // set by the service, UTC
+	CreatedBy string
+	UpdatedAt time.Time
+	UpdatedBy string
+	Fields    []Field
+	Transient []Field // what Query.Include asked for: *Record, float64 or nil
+}
+
+// Field is a named value: nil, string, float64, int64, bool, time.Time, JSON, Location, Geometry,
+// Reference, Asset, Sequence or Unknown.
+type Field struct {
+	Name  string
+	Value any
+}
+
+// ID returns "type/key".
+func (r *Record) ID() string { return r.Type + "/" + r.Key }
+
+// Get returns the value of a field, nil when it is absent.
+func (r *Record) Get(name string) any {
+	for i := range r.Fields {
+		if r.Fields[i].Name == name {
+			return r.Fields[i].Value
+		}
+	}
+	return nil
+}
+
+// Set sets a field.
+func (r *Record) Set(name string, value any) {
+	for i := range r.Fields {
+		if r.Fields[i].Name == name {
+			r.Fields[i].Value = value
+			return
+		}
+	}
+	r.Fields = append(r.Fields, Field{name, value})
+}
+
+// JSON is an array or a plain object, as text.
+type JSON json.RawMessage
+
+// Location is a point in degrees.
+type Location struct{ Lat, Lng float64 }
+
+// Geometry is GeoJSON text.
+type Geometry json.RawMessage
+
+// Reference points to another record.
+type Reference struct{ Type, Key string }
+
+// Asset names a stored file.
+type Asset struct {
+	Name        string
+	ContentType string // output only
+	URL         string // output only
+}
+
+// Sequence asks that the database numbers this field.
+type Sequence struct{}
+
+// Unknown stands for a column whose type is not modelled.
+type Unknown struct{ Underlying string }
+
+// SplitID splits "type/key" at its first slash. Both parts are non-empty when ok.
+func SplitID(id string) (typ, key string, ok bool) {
+	typ, key, ok = strings.Cut(id, "/")
+	return typ, key, ok && typ != "" && key != ""
 }
 
 // Item is one entry of a save: a record, or why it could not be read.
@@ -82,25 +163,52 @@ type Page struct {
 	Count   *int // of all that match, when the query asked
 }
 
-// Save creates or updates records. Without Atomic every entry has its own outcome and the rest is
-// durable on return. The error concerns the request as a whole: Incompatible when the schema
-// contradicts, AtomicFailure (Details: "type/key" -> *fault.Error) when Atomic and an entry failed,
-// Invalid, Unauthenticated, Denied, NotSupported for the request itself.
-func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
-	return nil, fault.New(fault.NotImplemented, "records.skeleton", "not yet")
+// scope is who acts in which database.
+type scope struct {
+	actor    acl.Actor
+	database string // "" public
+	union    bool   // all databases, read only
 }
 
-// Fetch returns the records with these ids in their order, or why not.
-func (s *Service) Fetch(ctx context.Context, req IDsRequest) ([]Result, error) {
-	return nil, fault.New(fault.NotImplemented, "records.skeleton", "not yet")
+// scope reads the wire's database_id. Wire: skygear §1.4.
+func (s *Service) scope(ctx context.Context, database string) (scope, error) {
+	sc := scope{actor: acl.FromContext(ctx)}
+	if sc.actor.UserID == "" && sc.actor.Master() {
+		sc.actor.UserID = acl.God
+	}
+	switch {
+	case database == "" || database == "_public":
+		return sc, nil
+	case database == "_private":
+		if sc.actor.UserID == "" {
+			return sc, fault.New(fault.Unauthenticated, "records.no_user", "log in first: the database _private belongs to a user")
+		}
+		sc.database = sc.actor.UserID
+	case database == "_union":
+		if !sc.actor.Master() {
+			return sc, fault.New(fault.Unauthenticated, "records.no_master", "the database _union needs the master key")
+		}
+		sc.union = true
+	case database[0] == '_':
+		return sc, fault.Argument("records.bad_database", "database_id", "database_id must be _public, _private, _union or the id of a user")
+	case !sc.actor.Master() && database != sc.actor.UserID:
+		return sc, fault.New(fault.Denied, "records.not_your_database", "the private database of another user needs the master key")
+	default:
+		sc.database = database
+	}
+	return sc, nil
 }
 
-// Query returns the records that match and that the actor may read.
-func (s *Service) Query(ctx context.Context, q Query) (Page, error) {
-	return Page{}, fault.New(fault.NotImplemented, "records.skeleton", "not yet")
-}
-
-// Delete removes records. Durable on return.
-func (s *Service) Delete(ctx context.Context, req IDsRequest) ([]Result, error) {
-	return nil, fault.New(fault.NotImplemented, "records.skeleton", "not yet")
+// writable is scope for saves and deletes, which need a user and one database.
+func (s *Service) writable(ctx context.Context, database string) (scope, error) {
+	sc, err := s.scope(ctx, database)
+	switch {
+	case err != nil:
+		return sc, err
+	case sc.actor.UserID == "":
+		return sc, fault.New(fault.Unauthenticated, "records.no_user", "log in first, or use the master key")
+	case sc.union:
+		return sc, fault.New(fault.NotSupported, "records.union_read_only", "the database _union can only be read")
+	}
+	return sc, nil
 }

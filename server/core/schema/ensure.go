@@ -117,7 +117,7 @@ func tableFault(err error, name string) error {
 // installGeo returns the path of PostGIS, which it installs where it can be.
 func (s *Service) installGeo(ctx context.Context, tx *pg.Tx) (string, error) {
 	if s.noGeo.Load() {
-		return "", noGeo()
+		return "", NoPostGIS()
 	}
 	var available bool
 	if err := tx.Get(ctx, &available, selectGeoAvailable); err != nil {
@@ -125,20 +125,20 @@ func (s *Service) installGeo(ctx context.Context, tx *pg.Tx) (string, error) {
 	}
 	err := tx.Try(ctx, func(ctx context.Context) error {
 		if !available {
-			return noGeo()
+			return NoPostGIS()
 		}
 		_, err := tx.Exec(ctx, createGeo)
 		return err
 	})
 	if err != nil {
 		s.noGeo.Store(true)
-		return "", noGeo()
+		return "", NoPostGIS()
 	}
 	return geoSchema(ctx, tx)
 }
 
-// noGeo is the answer to whoever needs locations where PostGIS is not installed.
-func noGeo() *fault.Error {
+// NoPostGIS is the answer to whoever needs locations where PostGIS is not installed.
+func NoPostGIS() *fault.Error {
 	return fault.New(fault.NotSupported, "schema.no_postgis", "locations and geometries need the PostgreSQL extension PostGIS, which is not installed on this database")
 }
 

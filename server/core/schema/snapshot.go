@@ -40,7 +40,7 @@ func typeOf(columns []catalogColumn, schema pg.Ident) *Type {
 			continue
 		}
 		t.byName[c.Name] = len(t.Columns)
-		t.Columns = append(t.Columns, c.column())
+		t.Columns = append(t.Columns, c.column(len(t.Columns)))
 	}
 	if found < len(reserved) {
 		return nil
@@ -48,12 +48,12 @@ func typeOf(columns []catalogColumn, schema pg.Ident) *Type {
 	return t
 }
 
-func (c catalogColumn) column() Column {
+func (c catalogColumn) column(index int) Column {
 	t := FieldType{Kind: c.kind(), Underlying: c.Type}
 	if t.Kind == Ref {
 		t.Target = c.Target
 	}
-	return Column{Name: c.Name, FieldType: t, Sequence: c.Sequence, SQL: pg.Ident(c.Name).SQL()}
+	return Column{Name: c.Name, FieldType: t, Index: index, Sequence: c.Sequence, SQL: pg.Ident(c.Name).SQL()}
 }
 
 // kind says what a column is to an app. Wire: skygear §3.3.

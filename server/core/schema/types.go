@@ -57,6 +57,7 @@ func ParseFieldType(s string) (t FieldType, ok bool) {
 type Column struct {
 	Name string
 	FieldType
+	Index    int    // in Type.Columns
 	SQL      string // the name quoted
 	Sequence string // quoted, qualified name of the sequence that numbers it, where there is one
 }

@@ -1,0 +1,404 @@
+package records
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"crema/server/base/pg"
+	"crema/server/core/acl"
+	"crema/server/core/schema"
+)
+
+const selectVersion = `SELECT version FROM app._schema_version`
+
+// params collects the arguments of a statement that is put together.
+type params []any
+
+// add takes a value and returns its placeholder.
+func (p *params) add(v any) string {
+	*p = append(*p, v)
+	return "$" + strconv.Itoa(len(*p))
+}
+
+// metaColumns are read before the data columns, in this order.
+const metaColumns = `t._id, t._database_id, t._owner_id, t._access, t._created_at, t._created_by, t._updated_at, t._updated_by`
+
+const metaCount = 8
+
+// table is what a statement on one record type needs to know.
+type table struct {
+	*schema.Type
+	columns []schema.Column // which are read
+	geo     string          // quoted schema of PostGIS with its dot
+	version int64           // of the schema
+}
+
+func newTable(snap *schema.Snapshot, t *schema.Type) *table {
+	return &table{Type: t, columns: t.Columns, geo: snap.GeoPath, version: snap.Version}
+}
+
+// selectList returns what a statement reads of the row t.
+func (t *table) selectList() string {
+	var b strings.Builder
+	b.Grow(len(metaColumns) + 24*len(t.columns))
+	b.WriteString(metaColumns)
+	for i := range t.columns {
+		b.WriteString(", ")
+		b.WriteString(t.readColumn(&t.columns[i]))
+	}
+	return b.String()
+}
+
+func (t *table) readColumn(c *schema.Column) string {
+	name := "t." + c.SQL
+	switch c.Kind {
+	case schema.Location:
+		return t.geo + "st_y(" + name + ")::text || ' ' || " + t.geo + "st_x(" + name + ")::text"
+	case schema.Geometry:
+		return t.geo + "st_asgeojson(" + name + ", 15)"
+	case schema.Unknown:
+		return "(CASE WHEN " + name + " IS NOT NULL THEN true END)"
+	}
+	return name
+}
+
+// sqlType is how an argument for a column is passed.
+func sqlType(c *schema.Column) string {
+	switch c.Kind {
+	case schema.Number:
+		return "float8"
+	case schema.Integer, schema.Sequence:
+		return c.Underlying
+	case schema.Boolean:
+		return "bool"
+	case schema.Datetime:
+		return "timestamp"
+	case schema.JSON:
+		return "jsonb"
+	}
+	return "text"
+}
+
+// stored turns the argument e of a column into what the column holds.
+func (t *table) stored(c *schema.Column, e string) string {
+	switch c.Kind {
+	case schema.Location:
+		return t.geo + "st_geomfromtext(" + e + ")"
+	case schema.Geometry:
+		return t.geo + "st_setsrid(" + t.geo + "st_geomfromgeojson(" + e + "), 0)"
+	}
+	return e
+}
+
+// upsert is a save of some records of one type: one statement that inserts the new ones and updates
+// those which the actor may write.
+type upsert struct {
+	*group
+	rows   []*row
+	sent   []*schema.Column // what at least one row sends
+	mixed  bool             // not every row sends all of them
+	args   params
+	arrays []string // the inputs of several rows
+	names  []string
+}
+
+// statement returns the text and fills the arguments. Rows come back only where the version of the
+// schema is the expected one and access is granted.
+func (u *upsert) statement() string {
+	var b strings.Builder
+	key := u.input("text", "k", func(r *row) (string, bool) { return r.rec.Key, true })
+	database, user := u.args.add(u.scope.database)+"::text", u.args.add(u.scope.actor.UserID)+"::text"
+	now := u.args.add(timestamp(u.now)) + "::timestamp"
+	access := u.input("jsonb", "a", u.access)
+	names, values, updates := u.fields(key)
+	b.WriteString("INSERT INTO " + u.table.Table + " AS t (_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by" + names)
+	b.WriteString(") SELECT " + key + ", " + database + ", " + user + ", " + access + ", " + now + ", " + user + ", " + now + ", " + user + values)
+	if len(u.rows) > 1 {
+		b.WriteString(" FROM unnest(" + strings.Join(u.arrays, ", ") + ") AS i(" + strings.Join(u.names, ", ") + ")")
+	}
+	b.WriteString(" WHERE (SELECT version FROM app._schema_version) = " + u.args.add(u.table.version) + "::bigint")
+	if !u.mayCreate {
+		// The lock keeps a row that is there from vanishing before it is updated.
+		b.WriteString(" AND EXISTS (SELECT FROM " + u.table.Table + " x WHERE x._id = " + key + " AND x._database_id = " + database + " FOR UPDATE)")
+	}
+	b.WriteString(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by" + updates)
+	b.WriteString(" WHERE t._database_id = excluded._database_id AND " + acl.Where(u.scope.actor, acl.Write, "t", u.args.add))
+	b.WriteString(" RETURNING " + u.table.selectList())
+	return b.String()
+}
+
+func (u *upsert) access(r *row) (string, bool) {
+	list := r.rec.Access
+	if list == nil && u.table.HasDefault {
+		list = u.table.DefaultAccess
+	}
+	if list == nil {
+		return "", false
+	}
+	return string(list.AppendJSON(nil)), true
+}
+
+// fields returns the data columns of the INSERT with their values, and the assignments of the UPDATE.
+func (u *upsert) fields(key string) (names, values, updates string) {
+	var n, v, s strings.Builder
+	for i, c := range u.sent {
+		e := u.table.stored(c, u.input(sqlType(c), "f"+strconv.Itoa(i), func(r *row) (string, bool) {
+			cell := r.cell(i, c)
+			return cell.text, cell.given
+		}))
+		if c.Kind == schema.Sequence {
+			e = u.numbered(c, key, e)
+		}
+		n.WriteString(", " + c.SQL)
+		v.WriteString(", " + e)
+		s.WriteString(", " + c.SQL + " = " + u.assignment(i, c))
+	}
+	for i := range u.table.Columns {
+		// A number that nobody sends is drawn for new rows only: the default would waste one per update.
+		if c := &u.table.Columns[i]; c.Kind == schema.Sequence && !slices.Contains(u.sent, c) {
+			n.WriteString(", " + c.SQL)
+			v.WriteString(", " + u.numbered(c, key, "NULL"))
+		}
+	}
+	return n.String(), v.String(), s.String()
+}
+
+func (u *upsert) numbered(c *schema.Column, key, e string) string {
+	return "coalesce(" + e + ", (SELECT x." + c.SQL + " FROM " + u.table.Table + " x WHERE x._id = " + key +
+		"), nextval(" + u.args.add(c.Sequence) + "::text::regclass))"
+}
+
+// assignment leaves the column alone in the rows that do not send it.
+func (u *upsert) assignment(i int, c *schema.Column) string {
+	if !u.mixed {
+		return "excluded." + c.SQL
+	}
+	silent := []string{}
+	for _, r := range u.rows {
+		if r.cell(i, c).col == nil {
+			silent = append(silent, r.rec.Key)
+		}
+	}
+	return "CASE WHEN t._id = ANY(" + u.args.add(pg.Array(silent)) + "::text[]) THEN t." + c.SQL + " ELSE excluded." + c.SQL + " END"
+}
+
+// input passes one value per row and returns the expression for it: a plain argument for one row, a
+// column of the unnested arrays for several.
+func (u *upsert) input(sqlType, name string, value func(*row) (string, bool)) string {
+	if len(u.rows) > 1 {
+		u.arrays = append(u.arrays, u.args.add(arrayOf(u.rows, value))+"::"+sqlType+"[]")
+		u.names = append(u.names, name)
+		return "i." + name
+	}
+	if text, ok := value(u.rows[0]); ok {
+		return u.args.add(text) + "::" + sqlType
+	}
+	return u.args.add(nil) + "::" + sqlType
+}
+
+// arrayOf writes an array as PostgreSQL reads it.
+func arrayOf(rows []*row, value func(*row) (string, bool)) string {
+	b := make([]byte, 0, 2+24*len(rows))
+	b = append(b, '{')
+	for i, r := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		text, ok := value(r)
+		if !ok {
+			b = append(b, "NULL"...)
+			continue
+		}
+		b = append(b, '"')
+		for j := range len(text) {
+			if c := text[j]; c == '"' || c == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, text[j])
+		}
+		b = append(b, '"')
+	}
+	return string(append(b, '}'))
+}
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999") }
+
+// run executes the statement and gives the rows that came back to their senders.
+func (u *upsert) run(ctx context.Context, q pg.Querier) error {
+	text := u.statement()
+	byKey := keyed(u.rows)
+	r := newReader(u.table)
+	return q.Each(ctx, text, u.args, func(row pg.Row) error {
+		rec, err := r.read(row)
+		if err != nil {
+			return err
+		}
+		rec.Database = u.scope.database
+		byKey(rec.Key).out = rec
+		return nil
+	})
+}
+
+// selectStanding returns what stops the rows that a statement did not touch.
+func selectStanding(g *group, keys []string) (string, params) {
+	var p params
+	text := "SELECT t._id, " + g.scope.inDatabase("t", p.add) + ", " + acl.Where(g.scope.actor, acl.Write, "t", p.add) +
+		" FROM " + g.table.Table + " t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[])"
+	return text, p
+}
+
+// deleteRows returns the statement that removes the rows which the actor may write.
+func deleteRows(g *group, keys []string) (string, params) {
+	var p params
+	text := "DELETE FROM " + g.table.Table + " t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[]) AND " +
+		g.scope.inDatabase("t", p.add) + " AND " + acl.Where(g.scope.actor, acl.Write, "t", p.add) + " RETURNING t._id"
+	return text, p
+}
+
+// selectByKeys returns the statement that reads rows together with the verdict on reading them.
+func selectByKeys(t *table, sc scope, keys []string) (string, params) {
+	var p params
+	text := "SELECT " + t.selectList() + ", " + acl.Where(sc.actor, acl.Read, "t", p.add) + " FROM " + t.Table +
+		" t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[]) AND " + sc.inDatabase("t", p.add)
+	return text, p
+}
+
+// pageText returns the statement of a query: the columns of the page, what is included, and the count of
+// all that match where it is asked for.
+func (p *plan) pageText() string {
+	var b strings.Builder
+	b.WriteString("SELECT " + p.table.selectList())
+	for i := range p.include {
+		b.WriteString(", " + p.include[i].sql)
+	}
+	if p.query.Count {
+		b.WriteString(", count(*) OVER ()")
+	}
+	b.WriteString(p.fromText() + p.order)
+	if p.query.Limit != nil { // written out, so that the planner knows it
+		b.WriteString(" LIMIT " + strconv.Itoa(*p.query.Limit))
+	}
+	if p.query.Offset > 0 {
+		b.WriteString(" OFFSET " + strconv.Itoa(p.query.Offset))
+	}
+	return b.String()
+}
+
+func (p *plan) countText() string { return "SELECT count(*)" + p.fromText() }
+
+func (p *plan) fromText() string {
+	var b strings.Builder
+	b.WriteString(" FROM " + p.table.Table + " t")
+	for _, j := range p.joins {
+		b.WriteString(" LEFT JOIN " + j.table.Table + " " + j.alias + " ON t." + j.ref.SQL + " = " + j.alias + "._id")
+	}
+	b.WriteString(" WHERE " + p.where)
+	return b.String()
+}
+
+// inDatabase limits the row called alias to the selected database.
+func (sc scope) inDatabase(alias string, arg func(any) string) string {
+	if sc.union {
+		return "true"
+	}
+	return alias + "._database_id = " + arg(sc.database)
+}
+
+// advanceSequence moves a sequence to at least $2.
+const advanceSequence = `
+	SELECT setval($1::text::regclass, $2::bigint)
+	 WHERE $2::bigint > (SELECT coalesce(pg_sequence_last_value($1::text::regclass), 0))`
+
+// reader turns rows that were read with selectList into records.
+type reader struct {
+	table  *table
+	values []any // meta columns, data columns, extra ones
+	into   []any
+	raw    []byte // of the access list read last; most rows of a page share theirs
+	access acl.Access
+}
+
+func newReader(t *table) *reader { return newReaderWith(t, 0) }
+
+// newReaderWith reads some more columns behind those of selectList, into extra.
+func newReaderWith(t *table, extra int) *reader {
+	n := metaCount + len(t.columns) + extra
+	r := &reader{table: t, values: make([]any, n), into: make([]any, n)}
+	for i := range r.values {
+		r.into[i] = &r.values[i]
+	}
+	return r
+}
+
+// extra returns the values behind those of selectList.
+func (r *reader) extra() []any { return r.values[metaCount+len(r.table.columns):] }
+
+func (r *reader) read(row pg.Row) (*Record, error) {
+	if err := row.Scan(r.into...); err != nil {
+		return nil, err
+	}
+	v := r.values
+	rec := &Record{Type: r.table.Name, Key: textOf(v[0]), Database: textOf(v[1]), Owner: textOf(v[2]), Access: r.list(v[3])}
+	rec.CreatedAt, _ = v[4].(time.Time)
+	rec.CreatedBy = textOf(v[5])
+	rec.UpdatedAt, _ = v[6].(time.Time)
+	rec.UpdatedBy = textOf(v[7])
+	rec.Fields = make([]Field, 0, len(r.table.columns))
+	for i := range r.table.columns {
+		if c := &r.table.columns[i]; v[metaCount+i] != nil {
+			rec.Fields = append(rec.Fields, Field{c.Name, valueOf(c, v[metaCount+i])})
+		}
+	}
+	return rec, nil
+}
+
+func (r *reader) list(v any) acl.Access {
+	raw, ok := v.([]byte)
+	switch {
+	case !ok:
+		return nil
+	case r.raw == nil || !bytes.Equal(raw, r.raw):
+		r.raw, r.access = raw, acl.FromColumn(raw)
+	}
+	return r.access
+}
+
+func textOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return ""
+}
+
+// valueOf turns what the driver gives for a column into a value of a field.
+func valueOf(c *schema.Column, v any) any {
+	switch c.Kind {
+	case schema.String:
+		return textOf(v)
+	case schema.JSON:
+		raw, _ := v.([]byte)
+		return JSON(raw)
+	case schema.Ref:
+		return Reference{c.Target, textOf(v)}
+	case schema.Asset:
+		return Asset{Name: textOf(v)}
+	case schema.Location:
+		lat, lng, _ := strings.Cut(textOf(v), " ")
+		var l Location
+		l.Lat, _ = strconv.ParseFloat(lat, 64)
+		l.Lng, _ = strconv.ParseFloat(lng, 64)
+		return l
+	case schema.Geometry:
+		return Geometry(textOf(v))
+	case schema.Unknown:
+		return Unknown{c.Underlying}
+	}
+	return v
+}
