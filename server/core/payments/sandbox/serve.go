@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"crema/server/base/fault"
 	"crema/server/core/payments/sandbox/api"
@@ -165,7 +166,7 @@ func (s *Sandbox) admit(q *request) error {
 	var found bool
 	q.route, q.object, found = api.Match(s.routes, q.r.Method, q.r.URL.Path)
 	switch {
-	case !found:
+	case !found, !utf8.ValidString(q.object), strings.ContainsRune(q.object, 0):
 		e := wire.Invalid("", "Unrecognized request URL (%s: %.200s). The sandbox offers a part of Stripe only.", q.r.Method, q.r.URL.Path)
 		e.Status = http.StatusNotFound
 		return e
@@ -175,8 +176,8 @@ func (s *Sandbox) admit(q *request) error {
 		return e
 	case q.version != "" && !versionShape.MatchString(q.version):
 		return wire.Invalid("", "Invalid Stripe API version: %.40s", q.version)
-	case len(q.key) > maxKey:
-		return wire.Invalid("", "The idempotency key is longer than %d characters.", maxKey)
+	case len(q.key) > maxKey || !utf8.ValidString(q.key):
+		return wire.Invalid("", "The idempotency key must be UTF-8 of at most %d characters.", maxKey)
 	}
 	return nil
 }

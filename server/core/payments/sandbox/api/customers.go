@@ -71,7 +71,7 @@ func createCustomer(ctx context.Context, c *Call) (any, error) {
 // readCustomer changes what was sent and returns the token in source.
 func readCustomer(f *wire.Params, u *Customer) (source string) {
 	set(f, "description", &u.Description, f.Optional("description"))
-	set(f, "email", &u.Email, f.Optional("email"))
+	set(f, "email", &u.Email, email(f, "email"))
 	set(f, "name", &u.Name, f.Optional("name"))
 	set(f, "phone", &u.Phone, f.Optional("phone"))
 	if f.Has("address") {

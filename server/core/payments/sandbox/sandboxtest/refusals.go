@@ -57,6 +57,10 @@ func ofCharges() []refusal {
 		{"no such refund", "GET", "/v1/refunds/re_nothing", "", 404, invalid, "resource_missing", "refund", nil},
 		{"no such customer", "GET", "/v1/customers/cus_nothing", "", 404, invalid, "resource_missing", "id", nil},
 		{"no such event", "GET", "/v1/events/evt_nothing", "", 404, invalid, "resource_missing", "id", nil},
+		{"NUL in the path", "GET", path + "/ch_%00", "", 404, invalid, "", "", nil},
+		{"no UTF-8 in the path", "GET", path + "/ch_%FF", "", 404, invalid, "", "", nil},
+		{"NUL in a cursor", "GET", path, "starting_after=%00", 400, invalid, "", "", nil},
+		{"customer with a bad e-mail", "POST", "/v1/customers", "email=nobody", 400, invalid, "email_invalid", "email", nil},
 		{"unknown path", "GET", "/v1/coffees", "", 404, invalid, "", "", nil},
 		{"unknown method", "DELETE", path, "", 404, invalid, "", "", nil},
 		{"customer with a declined card", "POST", "/v1/customers", "source=tok_chargeDeclined", 402, cardError, "card_declined", "", nil},
@@ -74,6 +78,7 @@ func ofCallers() []refusal {
 		{"publishable key", "POST", path, form, 401, invalid, "secret_key_required", "", auth("Bearer " + PublishableKey)},
 		{"JSON", "POST", path, `{"amount":1000}`, 400, invalid, "", "", []string{"Content-Type", "application/json"}},
 		{"version", "POST", path, form, 400, invalid, "", "", []string{"Stripe-Version", "yesterday"}},
+		{"idempotency key without UTF-8", "POST", path, form, 400, invalid, "", "", []string{"Idempotency-Key", "\xff\xfe"}},
 		{"long idempotency key", "POST", path, form, 400, invalid, "", "", []string{"Idempotency-Key", fmt.Sprintf("%0256d", 0)}},
 	}
 }

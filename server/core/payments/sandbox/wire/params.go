@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // maxText is how long a text may be; Stripe's objects promise not to exceed it.
@@ -109,7 +110,7 @@ func (p *Params) OptionalInt(name string) (int64, bool) {
 
 // Bool returns true or false, or the given default.
 func (p *Params) Bool(name string, missing bool) bool {
-	switch s := p.Text(name); s {
+	switch s := p.Text(name); strings.ToLower(s) { // Stripe's first Python library writes True
 	case "":
 		return missing
 	case "true":
