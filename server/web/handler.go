@@ -57,8 +57,8 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 // WriteRaw sends JSON text that is already encoded.
 func WriteRaw(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	v := []string{"application/json", strconv.Itoa(len(body))} // one allocation for both
+	h["Content-Type"], h["Content-Length"] = v[:1:1], v[1:]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may be gone; nobody else cares
 }
@@ -68,8 +68,11 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	body := http.MaxBytesReader(w, r.Body, limit)
-	buf := make([]byte, 0, max(512, r.ContentLength+1))
+	body, size := io.Reader(r.Body), r.ContentLength+1
+	if r.ContentLength < 0 { // else net/http ends the body where it said
+		body, size = http.MaxBytesReader(w, r.Body, limit), 512
+	}
+	buf := make([]byte, 0, size)
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -78,6 +81,8 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 			return buf, nil
 		case err != nil:
 			return nil, readFault(err, limit)
+		case int64(len(buf)) > limit: // a body that somebody has unpacked
+			return nil, tooLarge(limit)
 		case len(buf) == cap(buf):
 			buf = append(buf, 0)[:len(buf)]
 		}
