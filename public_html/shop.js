@@ -51,7 +51,10 @@ function loadFailed() {
     charged: unfinished ? 'An earlier payment is still being confirmed: do not pay again.' : 'You have not been charged.',
     next: 'Check the connection, then try again.',
     reference: unfinished ? purchase.current().orderKey : '',
-    retry: start,
+    retry() {
+      $('main').focus(); // the pressed button goes away
+      start();
+    },
   });
 }
 

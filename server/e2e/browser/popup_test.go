@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
-
-	"crema/server/testkit/browser"
 )
 
 // oldPage is a page as merchants wrote them for the popup: it keeps what the popup calls in `log`.
@@ -104,7 +102,7 @@ func TestPopup_KeepsTheFocusInside(t *testing.T) {
 	b.keys(kb.Enter + kb.Tab) // opens the test cards and goes round to the start: the list comes after the summary
 	b.keys(kb.Enter)
 	b.want(inFrame("getElementById('number').value"), "4242 4242 4242 4242")
-	browser.Screenshot(t, b.ctx, "test-cards.png")
+	b.shootViewport("test-cards")
 }
 
 func TestPopup_SaysWhatIsWrongAtTheField(t *testing.T) {
@@ -139,7 +137,7 @@ func TestPopup_SaysWhatIsWrongAtTheField(t *testing.T) {
 		b.wait("!" + inFrame("getElementById('pay').disabled"))
 		b.wantContains(inFrameText("error"), "You have not been charged.")
 	}
-	browser.Screenshot(t, b.ctx, "popup-error.png")
+	b.shootViewport("popup-error")
 	b.text("void " + inFrame("getElementById('pay').click()"))
 	b.wait("log.join() === 'opened,token,closed'")
 }
@@ -155,6 +153,7 @@ func TestPopup_IsBusyWhileTokenising(t *testing.T) {
 	b.keys("4242424242424242" + kb.Tab + "1230" + kb.Tab + "123" + kb.Enter)
 	b.wait(inFrame("getElementById('pay').disabled"))
 	b.wantContains(inFrameText("working"), "Checking the card")
+	b.text("void " + inFrame("getElementById('form').requestSubmit()")) // as an extension or a password manager may
 	b.keys(kb.Tab + kb.Enter + kb.Escape)
 	b.wait("log.includes('closed')")
 	close(hold)
@@ -173,7 +172,7 @@ func TestPopup_AsksForAddresses(t *testing.T) {
 	b.keys("Ada L" + kb.Tab + "1 Main St" + kb.Tab + "94110" + kb.Tab + "San Francisco" + kb.Tab + "CA" + kb.Tab + kb.Tab + " ")
 	b.want(inFrame("getElementById('same').checked"), "false")
 	b.keys(kb.Tab + "Bob" + kb.Tab + "2 Side St" + kb.Tab + "10115" + kb.Tab + "Berlin" + kb.Tab + kb.Tab + "Germ" + kb.Tab)
-	browser.FullScreenshot(t, b.ctx, "addresses.png")
+	b.shootViewport("addresses")
 	b.keys(kb.Enter)
 	b.wait("got")
 	var args map[string]string
@@ -216,7 +215,8 @@ func TestPopup_FormatsWhatIsTyped(t *testing.T) {
 
 func TestPopup_RefusesSecretKeys(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"sk_test_4eC39HqLyjWDarjtT1zdp7dc", "rk_live_abcdefgh12345678", "", "whatever"} {
+	keys := map[string]string{"sk_test_4eC39HqLyjWDarjtT1zdp7dc": "secret key", "rk_live_abcdefgh12345678": "secret key", "": "is missing", "whatever": "not a publishable key"}
+	for key, why := range keys {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
 			s := newShopfront(t)
@@ -225,7 +225,7 @@ func TestPopup_RefusesSecretKeys(t *testing.T) {
 			b.click("#buy")
 			b.want("document.querySelectorAll('iframe').length", "0")
 			b.want("document.querySelectorAll('.stripe_checkout_notice[role=alert]').length", "1")
-			b.wantContains("document.querySelector('.stripe_checkout_notice').innerText", "pk_")
+			b.wantContains("document.querySelector('.stripe_checkout_notice').innerText", "pk_", why)
 			b.wantContains("errors.join()", "StripeCheckout", "pk_")
 			if text := b.text("errors.join() + document.body.innerText"); key != "" && strings.Contains(text, key) {
 				t.Errorf("the key is repeated: %s", text)

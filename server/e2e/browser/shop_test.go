@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -81,24 +82,42 @@ func TestShop_DeclineSaysNotCharged(t *testing.T) {
 	}
 }
 
+// judged is what the page makes of an answer of process_payment: kind, and the sentences for the shopper.
+func (b *tab) judged(result string, repeated bool) string {
+	b.t.Helper()
+	return b.text(fmt.Sprintf("import('/outcomes.js').then((m) => { const o = m.judgeResult(%s, %t); return [o.kind, o.what, o.next].join('|'); })", result, repeated))
+}
+
 func TestShop_EveryFailureIsExplained(t *testing.T) {
 	t.Parallel()
-	codes := []string{"insufficient_funds", "expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "processing_error",
-		"authentication_required", "token_already_used", "price_changed", "payments_unavailable", "product_not_found", "invalid_email", "something_new"}
-	var replies []reply
-	for _, code := range codes {
-		replies = append(replies, failed(code, "The server says why."))
-	}
-	s := newShopfront(t, replies...)
-	b := openShop(t, s)
-	for _, code := range codes {
-		b.click("#pay")
-		b.enterCard("4242424242424242")
-		b.wait(alertShown)
-		b.wantContains(alertText, "You have not been charged.", "Reference")
-		if code == "something_new" {
-			b.wantContains(alertText, "The server says why.")
+	b := openShop(t, newShopfront(t))
+	for _, code := range []string{"card_declined", "insufficient_funds", "expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "processing_error",
+		"authentication_required", "token_already_used", "price_changed", "payments_unavailable", "product_not_found", "invalid_email"} {
+		got := b.judged(`{results: 'failed', error: {code: '`+code+`'}}`, false)
+		if parts := strings.Split(got, "|"); len(parts) != 3 || parts[0] != "failed" || parts[1] == "" || parts[2] == "" {
+			t.Errorf("%s is judged %q", code, got)
 		}
+	}
+	if got := b.judged(`{results: 'failed', error: {code: 'something_new', message: 'Why.', retryable: true}}`, false); got != "failed|Why.|You can try again." {
+		t.Errorf("a new code that allows another try is judged %q", got)
+	}
+}
+
+func TestShop_WhatProvesNothingIsADoubt(t *testing.T) {
+	t.Parallel()
+	b := openShop(t, newShopfront(t))
+	for _, result := range []string{"undefined", "null", "'ok'", "{}", "{results: 'Skygear failed'}", "{results: 'failed'}", "{results: 'failed', error: {}}",
+		"{results: 'failed', error: {code: 'zork'}}", "{results: 'failed', error: {code: 'processing', retryable: true}}", "{results: 'failed', error: {code: 'constructor'}}",
+		"{result: []}", "{result: [null]}", "{result: [{_type: 'error', message: 'no'}]}", "{result: [{_id: 'payment_record/x', status: 'pending'}]}"} {
+		if got := b.judged(result, false); got != "unknown||" {
+			t.Errorf("%s is judged %q, want a doubt", result, got)
+		}
+	}
+	if got := b.judged("{results: 'failed', error: {code: 'payments_unavailable', retryable: true}}", true); !strings.HasPrefix(got, "unknown") {
+		t.Errorf("a shop that takes no payments now says nothing about the one before: %q", got)
+	}
+	if got := b.judged("{result: [{_id: 'payment_record/x', product: 'Kenya AA'}]}", false); !strings.HasPrefix(got, "paid") {
+		t.Errorf("the old function's success is judged %q", got)
 	}
 }
 
@@ -114,17 +133,12 @@ func TestShop_NewPriceIsShown(t *testing.T) {
 	b.want("document.getElementById('total').value", "$12.50")
 }
 
-// doubts are the answers that leave it open whether the card was charged.
+// doubts are answers that leave it open whether the card was charged.
 var doubts = map[string]reply{
 	"lost":       {lost: true},
 	"500":        {status: 500, body: `{"error":{"name":"UnexpectedError","code":10000,"message":"internal error"}}`},
 	"429":        {status: 429, body: `{"error":{"name":"ResponseTimeout","code":122,"message":"too many requests"}}`},
-	"502":        {status: 502, body: `<h1>Bad gateway</h1>`},
 	"processing": {body: `{"result":{"results":"failed","error":{"code":"processing","message":"","retryable":false,"order_id":"ord_7QK2M4","status_url":"/orders/x"}}}`},
-	"no result":  {body: `{}`},
-	"old python": {body: `{"result":{"results":"Skygear failed"}}`},
-	"strange":    {body: `{"result":{"results":"failed","error":{"code":"zork","message":"?"}}}`},
-	"garbled":    {body: `{"result":{"result":[{"_id":`},
 }
 
 func TestShop_DoubtIsNeverCalledNotCharged(t *testing.T) {
@@ -200,6 +214,8 @@ func TestShop_SlowAnswerSaysStillWorking(t *testing.T) {
 	b := payWith(t, s, "4242424242424242")
 	b.wait("document.getElementById('status').textContent.includes('Still working')")
 	b.wantContains("document.getElementById('status').textContent", "do not pay again")
+	b.text("void document.getElementById('order').requestSubmit()")
+	b.want("document.querySelectorAll('iframe').length", "0")
 	b.shoot("slow")
 	close(hold)
 	b.wait(receiptShown)
@@ -380,6 +396,12 @@ func TestShop_Dark(t *testing.T) {
 	b.enterCard("4242424242424242")
 	b.wait(receiptShown)
 	b.shoot("dark-receipt")
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print", Features: features}); err != nil {
+		t.Fatal(err)
+	}
+	b.shoot("print")
+	b.want("Array.from(document.querySelectorAll('.banner, .top, .foot, .actions')).filter((el) => el.getClientRects().length).length", "0")
+	b.want("getComputedStyle(document.body).backgroundColor", "rgb(255, 255, 255)")
 }
 
 // TestShop_BackFromTheBrowsersCache plays the event of a page that comes back as it was left.

@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,11 +86,11 @@ func (b *tab) wantContains(expression string, parts ...string) {
 	}
 }
 
-// wait returns when the condition holds in the page, and fails after 15 s. A page may go and another come meanwhile.
+// wait returns when the condition holds in the page, and fails after 30 s. A page may go and another come meanwhile.
 func (b *tab) wait(condition string) {
 	b.t.Helper()
 	var err error
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end) && b.ctx.Err() == nil; {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && b.ctx.Err() == nil; {
 		poll := chromedp.Poll[bool]("Boolean("+condition+")", chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(time.Until(end)))
 		if _, err = chromedp.Run(b.ctx, poll); err == nil {
 			return
@@ -122,6 +123,9 @@ func (b *tab) shootViewport(name string) { b.t.Helper(); b.pictures(name, browse
 
 func (b *tab) pictures(name string, take func(*testing.T, context.Context, string)) {
 	b.t.Helper()
+	if kept := flag.Lookup("test.artifacts"); kept == nil || kept.Value.String() != "true" {
+		return
+	}
 	browser.Resize(b.t, b.ctx, 320, 700)
 	take(b.t, b.ctx, name+"-320.png")
 	browser.Resize(b.t, b.ctx, 1280, 900)

@@ -20,7 +20,7 @@ var candidates = []string{
 }
 
 // limit ends a browser that hangs, and with it the test.
-const limit = 90 * time.Second
+const limit = 2 * time.Minute
 
 // Find returns the browser's path, or "" when this machine has none. The variable CHROME overrides the search.
 func Find() string {
@@ -35,7 +35,7 @@ func Find() string {
 	return ""
 }
 
-// New starts a browser with one blank tab and returns the context that chromedp's actions run in. It ends after 90 s.
+// New starts a browser with one blank tab and returns the context that chromedp's actions run in. It ends after two minutes.
 // Without a browser the test is skipped, but fails where the variable CI is set: there a skip would hide what broke.
 func New(t testing.TB) context.Context {
 	t.Helper()

@@ -151,7 +151,7 @@
   }
 
   function timeoutError(limit) {
-    return Object.assign(new Error(`Response timeout of ${limit}ms exceeded`), {timeout: limit, code: 'ECONNABORTED', errno: 'ETIME'});
+    return Object.assign(new Error(`Response timeout of ${limit}ms exceeded`), {timeout: limit, code: 'ECONNABORTED', errno: 'ETIMEDOUT'});
   }
 
   function networkError(cause, url) {
