@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -115,22 +116,26 @@ func encode(encoding string, body []byte) []byte {
 			return nil
 		}
 	case "zstd":
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1))
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<window(body)))
 		if err != nil {
 			return nil
 		}
 		return w.EncodeAll(body, nil)
 	case "br":
-		level := brotliBest
+		options := brotli.WriterOptions{Quality: brotliBest, LGWin: window(body)}
 		if len(body) > brotliBestFor {
-			level = brotliQuick
+			options.Quality = brotliQuick
 		}
-		if writeAll(brotli.NewWriterLevel(&buf, level), body) != nil {
+		if writeAll(brotli.NewWriterOptions(&buf, options), body) != nil {
 			return nil
 		}
 	}
 	return buf.Bytes()
 }
+
+// window is the power of two that covers body, within what decoders take everywhere. Encoders allocate
+// by it, tens of megabytes for the largest.
+func window(body []byte) int { return min(max(bits.Len(uint(len(body))), 16), 22) }
 
 func writeAll(w io.WriteCloser, body []byte) error {
 	if _, err := w.Write(body); err != nil {
