@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"crema/server/base/fault"
 )
@@ -72,14 +73,10 @@ func (p place) major() (int, error) {
 	return n, nil
 }
 
-// create makes a cluster beside its final name and renames it when all of it is on disk. What an
-// earlier, killed attempt left was never live and is removed; the lock keeps others out.
+// create makes a cluster beside its final name and renames it when all of it is on disk.
 func (p place) create(ctx context.Context, bin Binaries, cfg Config) error {
-	left, _ := filepath.Glob(filepath.Join(globQuote(p.dir), "postgres.new-*"))
-	for _, dir := range left {
-		if err := os.RemoveAll(dir); err != nil {
-			return folderFault(err, dir)
-		}
+	if err := p.sweep(ctx); err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp(p.dir, "postgres.new-")
 	if err != nil {
@@ -93,6 +90,24 @@ func (p place) create(ctx context.Context, bin Binaries, cfg Config) error {
 		return errors.Join(folderFault(err, p.home()), os.RemoveAll(dir))
 	}
 	return syncPath(p.dir)
+}
+
+// sweep removes what an earlier, killed attempt left; it was never live, and the lock keeps others
+// out. Its initdb may take a moment to notice the end of its parent, and writes until then.
+func (p place) sweep(ctx context.Context) error {
+	left, _ := filepath.Glob(filepath.Join(globQuote(p.dir), "postgres.new-*"))
+	for _, dir := range left {
+		deadline := time.Now().Add(10 * time.Second)
+		err := os.RemoveAll(dir)
+		for err != nil && ctx.Err() == nil && time.Now().Before(deadline) {
+			pause(ctx, 10*poll)
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
+			return folderFault(err, dir)
+		}
+	}
+	return nil
 }
 
 // globQuote makes a path stand for itself in a pattern.
