@@ -104,6 +104,9 @@ func TestIdempotency_KeyIsForOneRequestOnly(t *testing.T) {
 		s.Charge(t, "tok_visa", more, "Idempotency-Key", "k").Refused(t, 400, "idempotency_error", "", "", "")
 	}
 	s.Do(t, http.MethodPost, "/v1/customers", "", "Idempotency-Key", "k").Refused(t, 400, "idempotency_error", "", "", "")
+	one, other := s.Charge(t, "tok_visa", "&capture=false").Text("id"), s.Charge(t, "tok_visa", "&capture=false").Text("id")
+	s.Do(t, http.MethodPost, "/v1/charges/"+one+"/capture", "", "Idempotency-Key", "capture").OK(t)
+	s.Do(t, http.MethodPost, "/v1/charges/"+other+"/capture", "", "Idempotency-Key", "capture").Refused(t, 400, "idempotency_error", "", "", "")
 	a := s.Do(t, http.MethodGet, "/v1/charges", "", "Idempotency-Key", "k").OK(t)
 	if a.Header.Get("Idempotency-Key") != "" {
 		t.Error("a GET took notice of the key")
