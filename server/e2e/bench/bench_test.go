@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"crema/server/testkit"
+)
+
+func TestMain(m *testing.M) {
+	if run := childOf(os.Getenv(roleVariable)); run != nil {
+		os.Exit(run())
+	}
+	os.Exit(m.Run())
+}
+
+// The program must not rot. Its numbers are for a machine that does nothing else.
+func TestRun_Quick(t *testing.T) {
+	t.Parallel()
+	o := options{root: testkit.Root()}.quick()
+	var out strings.Builder
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"function echo", "save 1 record", "query 50", "file of 100 KiB", "save 100"} {
+		if got := strings.Count(out.String(), "| "+name); got != len(o.connections) {
+			t.Errorf("%d lines for %q, want %d:\n%s", got, name, len(o.connections), out.String())
+		}
+	}
+}
+
+func TestTable_TakesItsPlaceInTheFile(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/bench.md"
+	if err := os.WriteFile(path, []byte("before\n"+tableStart+"old\n"+tableEnd+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tab := &table{out: &strings.Builder{}}
+	tab.add(benchCase{name: "slow", bar: 0.9}, 8, comparison{ratio: 0.5})
+	if !tab.missed {
+		t.Error("0.5 under a bar of 0.9 is not missed")
+	}
+	if err := tab.finish(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "before\n" + tableStart + "\n" + tab.text.String() + "\n" + tableEnd + "after\n"
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestNewRequest_FillsEveryPlace(t *testing.T) {
+	t.Parallel()
+	r := newRequest("POST", "/", "", `["`+keyMark+`","`+keyMark+`"]`, keyMark, randomKey).own()
+	first := string(r.next())
+	second := string(r.next())
+	if strings.Contains(first, keyMark) || first == second || len(first) != len(second) {
+		t.Errorf("requests are not distinct:\n%s\n%s", first, second)
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	_ "github.com/lib/pq" // the floor is measured with the bare driver
+)
+
+// The floor's own environment.
+const (
+	addrVariable = "CREMA_BENCH_ADDR"
+	siteVariable = "CREMA_BENCH_SITE"
+)
+
+// The statements of the floor, on tables with the columns and indexes of the server's own.
+const (
+	insertSale = `INSERT INTO floor.sale
+		(_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by, email, product, price, paid, sold_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+	selectBeans = `SELECT _id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by,
+		name, organic, price, roasted_at, roaster, shelf FROM floor.bean WHERE shelf = $1 LIMIT 50`
+)
+
+// floor is the handlers that somebody would write who needs nothing else than this one answer.
+type floor struct {
+	insert, query *sql.Stmt
+}
+
+// runFloor serves the floor until it is killed.
+func runFloor() int {
+	h, err := newFloor(os.Getenv("DATABASE_URL"), os.Getenv(siteVariable))
+	if err == nil {
+		err = http.ListenAndServe(os.Getenv(addrVariable), h)
+	}
+	fmt.Fprintln(os.Stderr, "floor:", err)
+	return 1
+}
+
+func newFloor(url, site string) (http.Handler, error) {
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(32)
+	db.SetMaxIdleConns(32)
+	var f floor
+	if f.insert, err = db.Prepare(insertSale); err != nil {
+		return nil, err
+	}
+	if f.query, err = db.Prepare(selectBeans); err != nil {
+		return nil, err
+	}
+	r := chi.NewRouter()
+	r.Get("/healthz", func(http.ResponseWriter, *http.Request) {})
+	r.Post("/lambda/echo", handle(echo))
+	r.Post("/save", handle(f.save))
+	r.Post("/query", handle(f.find))
+	r.Handle("/static/*", http.StripPrefix("/static/", http.FileServer(http.Dir(site))))
+	return r, nil
+}
+
+// handle decodes a body into an In and encodes what fn makes of it.
+func handle[In, Out any](fn func(*http.Request, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		out, err := fn(r, in)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer[Out]{out})
+	}
+}
+
+type answer[T any] struct {
+	Result T `json:"result"`
+}
+
+type echoBody struct {
+	Message string `json:"message"`
+	Count   int    `json:"count"`
+}
+
+func echo(_ *http.Request, in echoBody) (echoBody, error) { return in, nil }
+
+type date struct {
+	Type string    `json:"$type"`
+	Date time.Time `json:"$date"`
+}
+
+// meta is what every record has.
+type meta struct {
+	ID        string          `json:"_id"`
+	Type      string          `json:"_type"`
+	Access    json.RawMessage `json:"_access"`
+	Owner     string          `json:"_ownerID"`
+	CreatedAt time.Time       `json:"_created_at"`
+	CreatedBy string          `json:"_created_by"`
+	UpdatedAt time.Time       `json:"_updated_at"`
+	UpdatedBy string          `json:"_updated_by"`
+}
+
+type sale struct {
+	meta
+	Email   string  `json:"email"`
+	Product string  `json:"product"`
+	Price   float64 `json:"price"`
+	Paid    bool    `json:"paid"`
+	SoldAt  date    `json:"sold_at"`
+}
+
+type saveBody struct {
+	Records []sale `json:"records"`
+}
+
+func (f *floor) save(r *http.Request, in saveBody) ([]sale, error) {
+	if len(in.Records) != 1 {
+		return nil, fmt.Errorf("%d records", len(in.Records))
+	}
+	s := in.Records[0]
+	s.Owner, s.CreatedBy, s.UpdatedBy = owner, owner, owner
+	s.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
+	s.UpdatedAt = s.CreatedAt
+	_, err := f.insert.ExecContext(r.Context(), s.ID[len("sale/"):], "", s.Owner, []byte(s.Access), s.CreatedAt, s.CreatedBy,
+		s.UpdatedAt, s.UpdatedBy, s.Email, s.Product, s.Price, s.Paid, s.SoldAt.Date)
+	s.Type = "record"
+	return []sale{s}, err
+}
+
+type bean struct {
+	meta
+	Name      string  `json:"name"`
+	Organic   bool    `json:"organic"`
+	Price     float64 `json:"price"`
+	RoastedAt date    `json:"roasted_at"`
+	Roaster   string  `json:"roaster"`
+	Shelf     float64 `json:"shelf"`
+}
+
+// queryBody has the predicate in its wire form: ["eq", {key path}, 123].
+type queryBody struct {
+	Predicate []any `json:"predicate"`
+}
+
+func (f *floor) find(r *http.Request, in queryBody) ([]bean, error) {
+	if len(in.Predicate) != 3 {
+		return nil, fmt.Errorf("%d parts of a predicate", len(in.Predicate))
+	}
+	rows, err := f.query.QueryContext(r.Context(), in.Predicate[2])
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	beans := []bean{}
+	for rows.Next() {
+		b := bean{meta: meta{Type: "record"}, RoastedAt: date{Type: "date"}}
+		if err := rows.Scan(&b.ID, &b.Owner, &b.Access, &b.CreatedAt, &b.CreatedBy, &b.UpdatedAt, &b.UpdatedBy,
+			&b.Name, &b.Organic, &b.Price, &b.RoastedAt.Date, &b.Roaster, &b.Shelf); err != nil {
+			return nil, err
+		}
+		b.ID = "bean/" + b.ID
+		beans = append(beans, b)
+	}
+	return beans, rows.Err()
+}

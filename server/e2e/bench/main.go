@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	root        string // of the repository
+	rounds      int    // of each side, for each case and number of connections
+	round       time.Duration
+	connections []int
+	only        string // part of a case's name
+	report      bool   // never fail because of a ratio
+	out         string // a Markdown file that takes the table between its marks
+	profile     string // a folder for CPU profiles of both sides
+}
+
+// errMissed says that the measuring worked and that a ratio is under its bar.
+var errMissed = errors.New("a ratio is under its bar")
+
+func main() {
+	if run := childOf(os.Getenv(roleVariable)); run != nil {
+		os.Exit(run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, parse(), os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() options {
+	o := options{connections: []int{1, 8, 32}}
+	flag.StringVar(&o.root, "root", ".", "top folder of the repository")
+	flag.IntVar(&o.rounds, "rounds", 12, "rounds of each side, for each case and number of connections")
+	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
+	flag.StringVar(&o.only, "only", "", "measure the cases with this in their names")
+	flag.BoolVar(&o.report, "report", false, "report only: a ratio under its bar is no failure")
+	flag.StringVar(&o.out, "out", "", "write the table into this Markdown file, between its marks")
+	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides into this folder")
+	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
+	flag.Parse()
+	if *quick {
+		o = o.quick()
+	}
+	return o
+}
+
+// quick is for a test: it takes a few seconds and its ratios mean nothing.
+func (o options) quick() options {
+	o.rounds, o.round, o.connections, o.report = 2, 30*time.Millisecond, []int{1, 4}, true
+	return o
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	b, err := start(ctx, o)
+	defer b.stop()
+	if err != nil {
+		return err
+	}
+	cases, err := b.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	t := newTable(ctx, b, o, out)
+	for _, c := range cases {
+		if !strings.Contains(c.name, o.only) {
+			continue
+		}
+		for _, n := range o.connections {
+			m, err := measure(ctx, c, n, o)
+			if err != nil {
+				return fmt.Errorf("%s, %d connections: %w", c.name, n, err)
+			}
+			t.add(c, n, m)
+		}
+	}
+	if err := t.finish(o.out); err != nil {
+		return err
+	}
+	if t.missed && !o.report {
+		return errMissed
+	}
+	return nil
+}

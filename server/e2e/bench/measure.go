@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// target is one side of a case: what is sent where, and how many units of work one request does.
+type target struct {
+	addr  string
+	req   request
+	units float64
+}
+
+// measurement is what one side did in all its rounds.
+type measurement struct {
+	perSecond float64 // units, the median of the rounds
+	p50, p99  time.Duration
+}
+
+type comparison struct {
+	ours, floor measurement
+	ratio       float64 // the median of neighbouring rounds
+}
+
+// measure runs the rounds of a case in the order ours, floor, floor, ours: a machine that gets slower
+// or faster meanwhile favours neither.
+func measure(ctx context.Context, c benchCase, connections int, o options) (comparison, error) {
+	ours, err := connect(c.ours, connections)
+	defer ours.close()
+	if err != nil {
+		return comparison{}, err
+	}
+	floor, err := connect(c.floor, connections)
+	defer floor.close()
+	if err != nil {
+		return comparison{}, err
+	}
+	sides := []*side{ours, floor}
+	for i := range 2 * o.rounds {
+		for _, s := range sides {
+			if err := s.round(ctx, o.round); err != nil {
+				return comparison{}, err
+			}
+		}
+		if i == 0 { // the first round of each warms up
+			ours.forget()
+			floor.forget()
+		}
+		slices.Reverse(sides)
+		if len(ours.rates) >= o.rounds {
+			break
+		}
+	}
+	ratios := make([]float64, len(ours.rates))
+	for i := range ratios {
+		ratios[i] = ours.rates[i] / floor.rates[i]
+	}
+	return comparison{ours: ours.sum(), floor: floor.sum(), ratio: median(ratios)}, nil
+}
+
+// side is a target with its open connections and what was measured so far.
+type side struct {
+	target
+	workers []*worker
+	rates   []float64 // units per second, one per round
+}
+
+type worker struct {
+	client *client
+	req    request
+	took   []time.Duration
+	count  int // of the last round
+	err    error
+}
+
+func connect(t target, n int) (*side, error) {
+	s := &side{target: t}
+	for range n {
+		c, err := dial(t.addr)
+		if err != nil {
+			return s, err
+		}
+		s.workers = append(s.workers, &worker{client: c, req: t.req.own(), took: make([]time.Duration, 0, 1<<17/n)})
+	}
+	return s, nil
+}
+
+func (s *side) close() {
+	for _, w := range s.workers {
+		_ = w.client.conn.Close()
+	}
+}
+
+func (s *side) forget() {
+	s.rates = nil
+	for _, w := range s.workers {
+		w.took = w.took[:0]
+	}
+}
+
+// round lets all connections send one request after the other for about d. Requests in flight at the
+// end are waited for and count, as the time they take does.
+func (s *side) round(ctx context.Context, d time.Duration) error {
+	start := time.Now()
+	var all sync.WaitGroup
+	for _, w := range s.workers {
+		all.Go(func() { w.run(ctx, start.Add(d)) })
+	}
+	all.Wait()
+	elapsed := time.Since(start)
+	n, errs := 0, []error{ctx.Err()}
+	for _, w := range s.workers {
+		n += w.count
+		errs = append(errs, w.err)
+	}
+	s.rates = append(s.rates, float64(n)*s.units/elapsed.Seconds())
+	return errors.Join(errs...)
+}
+
+func (w *worker) run(ctx context.Context, end time.Time) {
+	w.count = 0
+	for now := time.Now(); now.Before(end) && ctx.Err() == nil; w.count++ {
+		text := w.req.next()
+		if w.err = w.client.do(text, nil); w.err != nil {
+			return
+		}
+		then := now
+		now = time.Now()
+		w.took = append(w.took, now.Sub(then))
+	}
+}
+
+func (s *side) sum() measurement {
+	var took []time.Duration
+	for _, w := range s.workers {
+		took = append(took, w.took...)
+	}
+	slices.Sort(took)
+	return measurement{perSecond: median(s.rates), p50: took[len(took)/2], p99: took[len(took)*99/100]}
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return (sorted[n/2] + sorted[(n-1)/2]) / 2
+}

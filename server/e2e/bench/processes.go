@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"crema/lambdas"
+	"crema/server/base/cluster"
+	"crema/server/cli"
+)
+
+// roleVariable tells a copy of this program what to be.
+const (
+	roleVariable    = "CREMA_BENCH_ROLE"
+	profileVariable = "CREMA_BENCH_PROFILE"
+)
+
+// profileEnd is the signal that ends a profile and its process.
+const profileEnd = syscall.SIGUSR1
+
+// childOf returns what a copy of this program does in a role, nil for none.
+func childOf(role string) func() int {
+	switch role {
+	case "floor":
+		return profiled(runFloor)
+	case "server": // only to be profiled: what is measured is the binary that ships
+		return profiled(func() int { return cli.Main([]string{"serve"}, lambdas.All()) })
+	}
+	return nil
+}
+
+// profiled writes a CPU profile of main where one is asked for, until SIGUSR1 comes.
+func profiled(main func() int) func() int {
+	path := os.Getenv(profileVariable)
+	if path == "" {
+		return main
+	}
+	return func() int {
+		f, err := os.Create(path)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "profile:", err)
+			return 1
+		}
+		end := make(chan os.Signal, 1)
+		signal.Notify(end, profileEnd)
+		go func() {
+			<-end
+			pprof.StopCPUProfile()
+			_ = f.Close()
+			os.Exit(0)
+		}()
+		return main()
+	}
+}
+
+// bench is everything that runs for the measuring.
+type bench struct {
+	ours, floor string // addresses
+	url         string // of the database
+	version     string // of PostgreSQL
+	dir         string
+	cluster     *cluster.Cluster
+	processes   []*exec.Cmd
+	profile     string
+}
+
+// start makes the database and both servers. What it returns has to be stopped in any case.
+func start(ctx context.Context, o options) (*bench, error) {
+	b := &bench{profile: o.profile}
+	var err error
+	if b.dir, err = os.MkdirTemp("/tmp", "crema-bench-"); err != nil { // a short path, for the sake of the socket
+		return b, err
+	}
+	site := filepath.Join(b.dir, "public_html")
+	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site),
+		os.WriteFile(filepath.Join(b.dir, "app.json"), []byte(`{"name":"bench"}`), 0o644)); err != nil {
+		return b, err
+	}
+	if b.cluster, err = cluster.Start(ctx, cluster.Config{Dir: filepath.Join(b.dir, "pg")}); err != nil {
+		return b, err
+	}
+	b.url = b.cluster.URL(cluster.Database)
+	if err := b.startServer(ctx, o.root); err != nil {
+		return b, fmt.Errorf("the server: %w", err)
+	}
+	return b, nil
+}
+
+func (b *bench) startServer(ctx context.Context, root string) error {
+	var err error
+	if b.ours, err = freeAddress(); err != nil {
+		return err
+	}
+	binary, err := b.build(ctx, root)
+	if err != nil {
+		return err
+	}
+	env := []string{"DATABASE_URL=" + b.url, "HOST=" + b.ours, "API_KEY=" + apiKey, "MASTER_KEY=" + masterKey, "APP_NAME=bench"}
+	cmd := exec.Command(binary, "serve")
+	if b.profile != "" {
+		if cmd, err = b.self("server"); err != nil {
+			return err
+		}
+	}
+	return b.launch(ctx, "server", cmd, env, b.ours)
+}
+
+func (b *bench) build(ctx context.Context, root string) (string, error) {
+	binary := filepath.Join(b.dir, "crema")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./server")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// startFloor needs the tables that the server makes.
+func (b *bench) startFloor(ctx context.Context) error {
+	var err error
+	if b.floor, err = freeAddress(); err != nil {
+		return err
+	}
+	cmd, err := b.self("floor")
+	if err != nil {
+		return err
+	}
+	env := []string{"DATABASE_URL=" + b.url, addrVariable + "=" + b.floor, siteVariable + "=" + filepath.Join(b.dir, "public_html")}
+	return b.launch(ctx, "floor", cmd, env, b.floor)
+}
+
+func (b *bench) self(role string) (*exec.Cmd, error) {
+	path, err := os.Executable()
+	cmd := exec.Command(path)
+	cmd.Env = []string{roleVariable + "=" + role}
+	if b.profile != "" {
+		folder, err := filepath.Abs(b.profile)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Env = append(cmd.Env, profileVariable+"="+filepath.Join(folder, role+".pprof"))
+	}
+	return cmd, err
+}
+
+// launch starts a process whose output goes to a file, and waits until it answers.
+func (b *bench) launch(ctx context.Context, name string, cmd *exec.Cmd, env []string, addr string) error {
+	log, err := os.Create(filepath.Join(b.dir, name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() //nolint:errcheck // the child has its own
+	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, log, log
+	cmd.Env = append(append(cmd.Env, env...), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.processes = append(b.processes, cmd)
+	health := newRequest("GET", "/healthz", "", "", "", nil)
+	wait := time.NewTicker(20 * time.Millisecond)
+	defer wait.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait.C:
+		}
+		if _, err = ask(addr, health); err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(log.Name())
+			return fmt.Errorf("%s does not answer: %w\n%s", name, err, text)
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// stop ends whatever was started and removes the folder.
+func (b *bench) stop() {
+	end := os.Signal(syscall.SIGTERM)
+	if b.profile != "" {
+		end = profileEnd
+	}
+	for _, p := range b.processes {
+		_ = p.Process.Signal(end)
+		_ = p.Wait()
+	}
+	if b.cluster != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = b.cluster.Stop(ctx)
+	}
+	_ = os.RemoveAll(b.dir)
+}
