@@ -165,10 +165,12 @@ func (c *compiler) operand(v any) (operand, error) {
 	return operand{literal: v}, nil
 }
 
-// keyPath finds the column of "field" or "ref.field".
+// keyPath finds the column of "field" or "ref.field". A field whose own name has dots comes first.
 func (c *compiler) keyPath(path string) (operand, error) {
 	parts := strings.Split(path, ".")
 	switch {
+	case c.table != nil && c.table.Column(path) != nil:
+		return column(c.table.Type, "t", path)
 	case len(parts) > 2:
 		return operand{}, unknownField("the key path %q has more than two parts", clip(path))
 	case c.table == nil:

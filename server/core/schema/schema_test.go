@@ -3,6 +3,7 @@ package schema_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -266,7 +267,7 @@ func plainRole(t *testing.T) *pg.DB {
 		t.Fatal(err)
 	}
 	role := pg.Ident(name).SQL()
-	if _, err := db.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN; GRANT ALL ON SCHEMA app_test TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA app_test TO "+role); err != nil {
+	if _, err := db.Exec(t.Context(), "CREATE ROLE "+role+"; GRANT ALL ON SCHEMA app_test TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA app_test TO "+role); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -274,7 +275,14 @@ func plainRole(t *testing.T) *pg.DB {
 			t.Error(err)
 		}
 	})
-	plain, err := pg.Open(t.Context(), pg.Config{URL: strings.Replace(db.URL(), "postgres@", name+"@", 1), Schema: testkit.Schema, MaxConns: 4})
+	u, err := url.Parse(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("role", name) // the driver makes it the session's role
+	u.RawQuery = q.Encode()
+	plain, err := pg.Open(t.Context(), pg.Config{URL: u.String(), Schema: testkit.Schema, MaxConns: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
