@@ -2,6 +2,8 @@ package stripejudge
 
 import (
 	"bytes"
+	"crema/server/core/payments/sandbox/sandboxtest"
+	"crema/server/testkit"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -14,8 +16,6 @@ import (
 	"sync"
 	"testing"
 
-	"crema/server/core/payments/sandbox/sandboxtest"
-	"crema/server/testkit"
 	"github.com/stripe/stripe-mock/embedded"
 	"github.com/stripe/stripe-mock/server"
 	_ "stripemock148/spec" // keeps the older version, whose spec is read as a file, in go.mod
