@@ -15,6 +15,10 @@ const FAILURES = {
   price_changed: ['The price has changed.', 'The page now shows the new price. Look at it, then pay if you agree.'],
   product_not_found: ['These beans are no longer for sale.', 'Choose other beans.'],
   invalid_email: ['The e-mail address is not right.', 'Check it in the card form and try again.'],
+  invalid_token: ['The card details did not arrive whole.', 'Please enter the card again.'],
+  invalid_order_key: ['The order could not be read.', 'Reload the page and try again.'],
+  order_conflict: ['This order was started for something else.', 'Reload the page and try again.'],
+  voided: ['The payment did not go through.', 'Please try again.'],
   payments_unavailable: ['Payments are unavailable at the moment.', 'Try again later.'],
 };
 
@@ -33,8 +37,8 @@ export function judgeResult(result, repeated) {
 
 function judgeError(error, repeated) {
   const outcome = {kind: 'failed', code: error.code, orderID: error.order_id, statusURL: pageURL(error.status_url)};
-  // A refusal to take new payments says nothing about the one that was sent before.
-  const refusedOnlyNow = repeated && error.code === 'payments_unavailable';
+  // Without an order it is a refusal to take new payments, which says nothing about the one that was sent before.
+  const refusedOnlyNow = repeated && error.code === 'payments_unavailable' && !error.order_id;
   const known = Object.hasOwn(FAILURES, error.code) && !refusedOnlyNow;
   if (known) return {...outcome, what: FAILURES[error.code][0], next: FAILURES[error.code][1]};
   if (error.retryable === true && !UNSURE.has(error.code) && !refusedOnlyNow) {

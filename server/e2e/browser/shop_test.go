@@ -92,7 +92,8 @@ func TestShop_EveryFailureIsExplained(t *testing.T) {
 	t.Parallel()
 	b := openShop(t, newShopfront(t))
 	for _, code := range []string{"card_declined", "insufficient_funds", "expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "processing_error",
-		"authentication_required", "token_already_used", "price_changed", "payments_unavailable", "product_not_found", "invalid_email"} {
+		"authentication_required", "token_already_used", "price_changed", "payments_unavailable", "product_not_found", "invalid_email",
+		"invalid_token", "invalid_order_key", "order_conflict", "voided"} {
 		got := b.judged(`{results: 'failed', error: {code: '`+code+`'}}`, false)
 		if parts := strings.Split(got, "|"); len(parts) != 3 || parts[0] != "failed" || parts[1] == "" || parts[2] == "" {
 			t.Errorf("%s is judged %q", code, got)
@@ -115,6 +116,9 @@ func TestShop_WhatProvesNothingIsADoubt(t *testing.T) {
 	}
 	if got := b.judged("{results: 'failed', error: {code: 'payments_unavailable', retryable: true}}", true); !strings.HasPrefix(got, "unknown") {
 		t.Errorf("a shop that takes no payments now says nothing about the one before: %q", got)
+	}
+	if got := b.judged("{results: 'failed', error: {code: 'payments_unavailable', order_id: 'o'}}", true); !strings.HasPrefix(got, "failed") {
+		t.Errorf("an order that the shop knows to have failed is judged %q", got)
 	}
 	if got := b.judged("{result: [{_id: 'payment_record/x', product: 'Kenya AA'}]}", false); !strings.HasPrefix(got, "paid") {
 		t.Errorf("the old function's success is judged %q", got)
@@ -182,7 +186,7 @@ func TestShop_RefusedFirstCallIsNotCharged(t *testing.T) {
 func TestShop_RefusalAfterDoubtStaysInDoubt(t *testing.T) {
 	t.Parallel()
 	refusal := reply{status: 401, body: `{"error":{"name":"AccessKeyNotAccepted","code":103,"message":"key"}}`}
-	s := newShopfront(t, reply{lost: true}, refusal, failed("payments_unavailable", ""), reply{body: paid})
+	s := newShopfront(t, reply{lost: true}, refusal, reply{body: `{"result":{"results":"failed","error":{"code":"payments_unavailable","retryable":true}}}`}, reply{body: paid})
 	b := payWith(t, s, "4242424242424242")
 	b.wait(receiptShown)
 	if n := len(s.seenPayments()); n != 4 {
