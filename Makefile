@@ -9,7 +9,7 @@ help: ## this list
 
 run: ## install what is missing, build, start the shop; Ctrl-C stops it
 	@.ci/needs.sh run
-	@go build -o crema ./server
+	@go build -trimpath -o crema ./server
 	@exec ./crema dev $(ARGS)
 
 test: ## install what the tests need, run all of them with the race detector
@@ -17,7 +17,7 @@ test: ## install what the tests need, run all of them with the race detector
 	@.ci/test.sh $(ARGS)
 
 psql: ## open psql on the shop's database (the server must run)
-	@[ -x ./crema ] || go build -o crema ./server
+	@[ -x ./crema ] || go build -trimpath -o crema ./server
 	@exec ./crema psql $(ARGS)
 
 bench: ## compare the server with bare handlers: ours, floor, ratio, p50, p99
@@ -28,7 +28,7 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod
 	@.ci/lint.sh
 
 build: ## build the binary ./crema
-	go build -o crema ./server
+	go build -trimpath -o crema ./server
 
 clean: ## remove what was built; the data folder stays
 	rm -rf crema server/e2e/clients/node_modules server/e2e/clients/*/node_modules

@@ -29,7 +29,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "crema")
-	cmd := exec.Command("go", "build", "-o", path, "./server")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./server")
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
