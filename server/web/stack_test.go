@@ -3,7 +3,6 @@ package web_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -231,6 +230,58 @@ func TestStack_DeadlineAnswersForAHandlerThatDoesNot(t *testing.T) {
 	close(stop)
 }
 
+func TestStack_DeadlineAndHandlerAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	const timeout, grace = 10 * time.Millisecond, 500 * time.Millisecond
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(timeout + grace)
+		w.Header().Set("X-Late", "1")
+	}), func(c *web.StackConfig) { c.Timeout = timeout })
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			resp, err := s.Client().Get(s.URL)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			if body, err := io.ReadAll(resp.Body); err != nil || (resp.StatusCode == 200) != (len(body) == 0) || (resp.StatusCode != 200 && resp.StatusCode != 503) {
+				t.Errorf("%d %q %v", resp.StatusCode, body, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestStack_NoDeadlineForAnUpgradedConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		select {
+		case <-r.Context().Done():
+			fmt.Fprint(rw, "cut off")
+		case <-time.After(600 * time.Millisecond): // the deadline and its grace
+			fmt.Fprint(rw, "still here")
+		}
+		_ = rw.Flush()
+	}), func(c *web.StackConfig) { c.Timeout = 10 * time.Millisecond })
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "still here" {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
 func TestStack_RefusesLargeBodies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, web.Handler(func(w http.ResponseWriter, r *http.Request) error {
@@ -383,50 +434,6 @@ func TestStack_LeavesFilesToTheKernel(t *testing.T) {
 	web.Stack(web.StackConfig{Log: log, Metrics: telemetry.NewMetrics(), Timeout: time.Minute})(h).ServeHTTP(f, httptest.NewRequest("GET", "/", nil))
 	if !f.file || f.Body.String() != "abc" {
 		t.Errorf("file %v, body %q", f.file, f.Body)
-	}
-}
-
-func TestHealth(t *testing.T) {
-	t.Parallel()
-	hang := make(chan struct{})
-	defer close(hang)
-	for name, c := range map[string]struct {
-		ping   func(context.Context) error
-		status int
-	}{
-		"up":    {func(context.Context) error { return nil }, 200},
-		"down":  {func(context.Context) error { return errors.New("refused") }, 503},
-		"hangs": {func(context.Context) error { <-hang; return nil }, 503},
-	} {
-		w := httptest.NewRecorder()
-		web.Health(c.ping).ServeHTTP(w, httptest.NewRequest("GET", "/healthz", nil))
-		if w.Code != c.status || (w.Body.String() == "{\"status\":\"ok\"}\n") != (c.status == 200) {
-			t.Errorf("%s: %d %s", name, w.Code, w.Body)
-		}
-	}
-}
-
-func TestMetricsPage(t *testing.T) {
-	t.Parallel()
-	page := web.MetricsPage(telemetry.NewMetrics(), web.NewGate("client", "master", nil))
-	for _, c := range []struct {
-		peer, key, forwarded string
-		status               int
-	}{
-		{"127.0.0.1:5", "", "", 200}, {"[::1]:5", "", "", 200}, {"127.0.0.1:5", "", "192.0.2.1", 403},
-		{"192.0.2.1:5", "", "", 403}, {"192.0.2.1:5", "client", "", 403}, {"192.0.2.1:5", "wrong", "", 401}, {"192.0.2.1:5", "master", "", 200},
-	} {
-		r := httptest.NewRequest("GET", "/metrics", nil)
-		r.RemoteAddr = c.peer
-		r.Header.Set("X-Skygear-Api-Key", c.key)
-		if c.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", c.forwarded)
-		}
-		w := httptest.NewRecorder()
-		page.ServeHTTP(w, r)
-		if w.Code != c.status {
-			t.Errorf("%+v: %d", c, w.Code)
-		}
 	}
 }
 
