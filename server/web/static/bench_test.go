@@ -28,7 +28,7 @@ func BenchmarkServe(b *testing.B) {
 		handler  http.Handler
 		encoding string
 	}{
-		{"fileserver", http.FileServer(http.Dir(dir)), "identity"}, {"ours", d, "identity"}, {"ours-br", d, "br"},
+		{"fileserver", http.StripPrefix("/static/", http.FileServer(http.Dir(dir))), "identity"}, {"ours", d, "identity"}, {"ours-br", d, "br"},
 	}
 	for _, conns := range []int{1, 8, 32} {
 		for _, c := range cases {
@@ -37,7 +37,7 @@ func BenchmarkServe(b *testing.B) {
 				defer s.Close()
 				b.SetBytes(100 << 10)
 				before := cpu(b)
-				fetchAll(b, s.URL+"/beans.js", c.encoding, conns)
+				fetchAll(b, s.URL+"/static/beans.js", c.encoding, conns)
 				b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op")
 			})
 		}

@@ -69,37 +69,36 @@ func (d *Door) fresh(name string) (*File, bool) {
 	return f, now-last < int64(recheck) || !f.checked.CompareAndSwap(last, now)
 }
 
-// load returns the file as it is on disk, from memory if it has not changed; nil if there is none, and
-// whether the name is a folder's. While a change is being written the old content is served.
-func (d *Door) load(name string) (f *File, folder bool) {
+// load returns the file as it is on disk, from memory if it has not changed. While a change is being
+// written the old content is served.
+func (d *Door) load(name string) *File {
 	d.loading.Lock()
 	defer d.loading.Unlock()
 	d.mu.RLock()
 	old := d.files[name]
 	d.mu.RUnlock()
-	info, err := d.root.Stat(name)
-	if err != nil || !info.Mode().IsRegular() {
-		d.put(name, old, nil)
-		return nil, err == nil && info.IsDir()
+	info, err := d.root.Stat(name) // again, because another request may have been before us
+	if err != nil {
+		return old
 	}
 	if old != nil && (old.same(info) || settling(info)) {
 		d.enqueue(old)
-		return old, false
+		return old
 	}
-	f, err = d.read(name)
+	f, err := d.read(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			d.log.Warn("a static file cannot be read", "file", name, "error", err)
 		}
-		return old, false
+		return old
 	}
 	if old != nil && old.body != nil && old.identity.etag[0] == f.identity.etag[0] { // touched, not changed
 		f.variants.Store(old.variants.Load())
 		f.queued.Store(f.variants.Load() != nil)
 	}
-	d.put(name, old, f)
+	d.put(name, f)
 	d.enqueue(f)
-	return f, false
+	return f
 }
 
 func (f *File) same(info fs.FileInfo) bool {
@@ -112,11 +111,21 @@ func settling(info fs.FileInfo) bool {
 	return age >= 0 && age < settle
 }
 
-// put replaces old by f in memory; either may be nil.
-func (d *Door) put(name string, old, f *File) {
+// forget removes what is no longer on disk from memory.
+func (d *Door) forget(name string) {
+	d.mu.RLock()
+	known := d.files[name] != nil
+	d.mu.RUnlock()
+	if known {
+		d.put(name, nil)
+	}
+}
+
+// put keeps f under name in memory, or nothing when f is nil.
+func (d *Door) put(name string, f *File) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if old != nil {
+	if old := d.files[name]; old != nil {
 		d.held -= old.weight()
 		delete(d.files, name)
 	}

@@ -93,43 +93,56 @@ func (d *Door) Lookup(urlPath string) (*File, bool) {
 		return nil, false
 	}
 	name := urlPath[1:]
-	if f := d.find(urlPath, name); f != nil {
+	alias, aliased := strings.CutPrefix(name, "static/")
+	if f, ok := d.fresh(page(name)); ok { // most requests end here
 		return f, true
 	}
-	if rest, ok := strings.CutPrefix(name, "static"); ok && (rest == "" || rest[0] == '/') {
-		if rest == "" {
-			return d.redirect(urlPath, "index.html")
+	if aliased {
+		if f, ok := d.fresh(page(alias)); ok {
+			return f, true
 		}
-		f := d.find(urlPath, rest[1:])
-		return f, f != nil
 	}
-	return nil, false
+	f := d.look(urlPath, page(name))
+	switch {
+	case f == nil && aliased:
+		f = d.look(urlPath, page(alias))
+	case f == nil && name == "static":
+		f = d.redirect(urlPath, ".")
+	}
+	return f, f != nil
 }
 
-// find returns the file that name means, nil for none. Most requests end at the first line of fresh.
-func (d *Door) find(urlPath, name string) *File {
+// page is the name of the file that a path means.
+func page(name string) string {
 	if name == "" || strings.HasSuffix(name, "/") {
-		name += "index.html"
+		return name + "index.html"
 	}
-	if f, ok := d.fresh(name); ok {
-		return f
-	}
+	return name
+}
+
+// look returns what the disk has for name, nil for nothing.
+func (d *Door) look(urlPath, name string) *File {
 	if !servable(name) {
 		return nil
 	}
-	f, folder := d.load(name)
-	if folder {
-		f, _ = d.redirect(urlPath, name+"/index.html")
+	info, err := d.root.Stat(name)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return d.load(name)
+	case err == nil && info.IsDir():
+		return d.redirect(urlPath, name)
 	}
-	return f
+	d.forget(name)
+	return nil
 }
 
-// redirect sends the browser from a folder's name to its path, if the folder has the page index.
-func (d *Door) redirect(urlPath, index string) (*File, bool) {
-	if info, err := d.root.Stat(index); err != nil || !info.Mode().IsRegular() {
-		return nil, false
+// redirect sends the browser from a folder's name to its path, if the folder has an index.html.
+func (d *Door) redirect(urlPath, folder string) *File {
+	d.forget(folder)
+	if info, err := d.root.Stat(folder + "/index.html"); err != nil || !info.Mode().IsRegular() {
+		return nil
 	}
-	return &File{location: urlPath + "/"}, true
+	return &File{location: urlPath + "/"}
 }
 
 // NotFound answers 404: with the folder's 404.html to a browser, else with the error envelope.

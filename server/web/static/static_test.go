@@ -342,6 +342,12 @@ func TestServe_NoticesChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { return get(d, "/b.txt").Code == 404 })
+	if get(d, "/static/a.js").Code != 200 {
+		t.Error("no alias")
+	}
+	put(t, dir, "static/a.js", "the folder static comes first")
+	age(t, dir, "static/a.js", time.Hour)
+	eventually(t, func() bool { return strings.HasPrefix(get(d, "/static/a.js").Body.String(), "the folder") })
 	put(t, dir, "b.txt", "again")
 	if get(d, "/b.txt").Body.String() != "again" {
 		t.Error("a new file is not seen at once")
