@@ -81,9 +81,12 @@ func TestLoad_ReadsEverything(t *testing.T) {
 func TestLoad_Address(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ host, port, want, url string }{
-		{"", "", "127.0.0.1:3000", "http://localhost:3000"}, {"", "8080", ":8080", "http://localhost:8080"},
-		{":3001", "8080", ":3001", "http://localhost:3001"}, {"0.0.0.0", "", "0.0.0.0:3000", "http://localhost:3000"},
-		{"0.0.0.0", "9", "0.0.0.0:9", "http://localhost:9"}, {"[::1]:5", "", "[::1]:5", "http://localhost:5"},
+		{"", "", "127.0.0.1:3000", "http://localhost:3000"},
+		{"", "8080", ":8080", "http://localhost:8080"},
+		{":3001", "8080", ":3001", "http://localhost:3001"},
+		{"0.0.0.0", "", "0.0.0.0:3000", "http://localhost:3000"},
+		{"0.0.0.0", "9", "0.0.0.0:9", "http://localhost:9"},
+		{"[::1]:5", "", "[::1]:5", "http://localhost:5"},
 	} {
 		got, err := config.Load(env("HOST", c.host, "PORT", c.port), nil)
 		if err != nil || got.Listen != c.want || got.PublicURL != c.url {
