@@ -67,10 +67,7 @@ func TestServe_KeepsTheOldContentWhileAFileIsWritten(t *testing.T) {
 		}
 		written := time.Now()
 		got := get(d, "/a.txt").Body.String()
-		if time.Since(written) > 100*time.Millisecond {
-			t.Skip("this machine is too busy to write a file without pauses")
-		}
-		if got != "whole old content" {
+		if time.Since(written) < 100*time.Millisecond && got != "whole old content" { // a longer pause may look like the end
 			t.Fatalf("half a file is served: %.40q", got)
 		}
 	}
