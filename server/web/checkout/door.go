@@ -77,8 +77,9 @@ func (d *Door) config(w http.ResponseWriter, r *http.Request) error {
 }
 
 // retired answers old pages once real keys are set: Stripe no longer supports this popup.
-const retired = `window.StripeCheckout={configure:function(){return this},close:function(){},open:function(){` +
-	`window.alert("This way of paying is switched off. You have not been charged.")}};` +
+const retired = `window.StripeCheckout={configure:function(a){this.options=a||{};return this},close:function(){},open:function(b){` +
+	`window.alert("This way of paying is switched off. You have not been charged.");` +
+	`var closed=(b&&b.closed)||(this.options||{}).closed;if(closed)closed()}};` +
 	`console.error("checkout.js works in the sandbox only: Stripe has retired this popup. Use the hosted checkout.");`
 
 func (d *Door) script(w http.ResponseWriter, r *http.Request) {
