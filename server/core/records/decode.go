@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +20,7 @@ func DecodeRecord(raw []byte) (*Record, error) {
 	if !json.Valid(raw) {
 		return nil, fault.Argument("records.bad_json", "records", "the record is not valid JSON")
 	}
-	item := decodeItem(bytes.TrimSpace(raw))
+	item := decodeItem(bytes.TrimSpace(raw), nil)
 	if item.Err != nil {
 		return nil, item.Err
 	}
@@ -29,40 +30,72 @@ func DecodeRecord(raw []byte) (*Record, error) {
 // maxFields is what a table of PostgreSQL can hold beside the reserved columns.
 const maxFields = 1592
 
-// decodeItem reads valid JSON without space around it.
-func decodeItem(raw []byte) Item {
+// decodeItem reads valid JSON without space around it. like is a record that probably has the same
+// fields; it may be nil.
+func decodeItem(raw []byte, like *Record) Item {
 	if len(raw) == 0 || raw[0] != '{' {
 		return Item{Err: fault.Argument("records.not_an_object", "records", "a record must be a JSON object")}
 	}
-	r := &Record{}
-	var failure error
-	keep := func(err error) {
-		if failure == nil {
-			failure = err
-		}
+	d := recordDecoder{rec: &Record{}, like: like}
+	if like != nil {
+		d.rec.Fields = make([]Field, 0, len(like.Fields))
 	}
-	id := ""
-	eachMember(raw, func(key string, value []byte) {
-		switch {
-		case key == "_id":
-			id, _ = text(value)
-		case key == "_access":
-			access, err := acl.Decode(value)
-			r.Access = access
-			keep(err)
-		case key == "" || key[0] == '_':
-		case len(r.Fields) == maxFields:
-			keep(fault.Argument("records.too_many_fields", "records", "a record has at most %d fields", maxFields))
-		default:
-			v, err := decodeValue(key, value)
-			keep(err)
-			r.Set(key, v)
-		}
-	})
-	if err := r.setID(id); err != nil {
+	eachMember(raw, d.member)
+	if err := d.rec.setID(d.id); err != nil {
 		return Item{Err: err}
 	}
-	return Item{ID: id, Record: r, Err: fault.From(failure)}
+	return Item{ID: d.id, Record: d.rec, Err: fault.From(d.err)}
+}
+
+// recordDecoder gathers the members of one record and the first error among them.
+type recordDecoder struct {
+	rec  *Record
+	like *Record
+	id   string
+	err  error
+}
+
+func (d *recordDecoder) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}
+
+func (d *recordDecoder) member(key, value []byte) {
+	name := d.name(key)
+	switch {
+	case name == "_id":
+		d.id, _ = text(value)
+	case name == "_access":
+		access, err := acl.Decode(value)
+		d.rec.Access = access
+		d.fail(err)
+	case name == "" || name[0] == '_':
+	case len(d.rec.Fields) == maxFields:
+		d.fail(fault.Argument("records.too_many_fields", "records", "a record has at most %d fields", maxFields))
+	default:
+		v, err := decodeValue(name, value)
+		d.fail(err)
+		d.rec.Set(name, v)
+	}
+}
+
+// name reads a key, which is likely that of the same field of the record before.
+func (d *recordDecoder) name(key []byte) string {
+	inner := key[1 : len(key)-1]
+	switch string(inner) {
+	case "_id":
+		return "_id"
+	case "_access":
+		return "_access"
+	}
+	if n := len(d.rec.Fields); d.like != nil && n < len(d.like.Fields) {
+		if s := d.like.Fields[n].Name; s == string(inner) && strings.IndexByte(s, '\\') < 0 {
+			return s
+		}
+	}
+	s, _ := text(key)
+	return s
 }
 
 // setID splits the id. The argument's name is the wire's. Wire: skygear A4.
@@ -158,13 +191,9 @@ func hasNUL(raw []byte) bool {
 }
 
 func decodeObject(field string, raw []byte) (any, error) {
-	m := map[string]any{}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if err := d.Decode(&m); err != nil {
-		return nil, badValue(field, "is not a JSON object")
-	}
-	if _, ok := m["$type"]; !ok {
+	var m members
+	eachMember(raw, func(key, value []byte) { m = append(m, member{key, value}) })
+	if m.raw("$type") == nil {
 		return plainJSON(field, raw)
 	}
 	if hasNUL(raw) {
@@ -177,16 +206,94 @@ func decodeObject(field string, raw []byte) (any, error) {
 	return v, err
 }
 
-// eachMember calls fn for every member of an object in valid JSON; values come without space around.
-func eachMember(raw []byte, fn func(key string, value []byte)) {
+// object is a JSON object that may be a typed value.
+type object interface {
+	text(key string) string            // "" when it is no string
+	number(key string) (float64, bool) // ok when it is a number
+	object(key string) ([]byte, bool)  // its JSON, ok when it is an object
+}
+
+// members is an object as text.
+type members []member
+
+type member struct{ key, value []byte }
+
+// raw returns the last value of a key, as encoding/json would.
+func (m members) raw(key string) []byte {
+	for i := len(m) - 1; i >= 0; i-- {
+		if inner := m[i].key[1 : len(m[i].key)-1]; string(inner) == key {
+			return m[i].value
+		}
+	}
+	return nil
+}
+
+func (m members) text(key string) string {
+	s, _ := text(m.raw(key))
+	return s
+}
+
+func (m members) number(key string) (float64, bool) {
+	f, err := strconv.ParseFloat(string(m.raw(key)), 64)
+	return f, err == nil
+}
+
+func (m members) object(key string) ([]byte, bool) {
+	raw := m.raw(key)
+	return raw, len(raw) > 0 && raw[0] == '{'
+}
+
+// decoded is an object as encoding/json gives it.
+type decoded map[string]any
+
+func (m decoded) text(key string) string {
+	s, _ := m[key].(string)
+	return s
+}
+
+func (m decoded) number(key string) (float64, bool) {
+	switch v := m[key].(type) {
+	case float64:
+		return v, true
+	case json.Number:
+		f, err := v.Float64()
+		return f, err == nil
+	}
+	return 0, false
+}
+
+func (m decoded) object(key string) ([]byte, bool) {
+	v, ok := m[key].(map[string]any)
+	if !ok {
+		return nil, false
+	}
+	raw, err := json.Marshal(v)
+	return raw, err == nil
+}
+
+// eachMember calls fn for every member of an object in valid JSON; the key comes in its quotes and the
+// value without space around.
+func eachMember(raw []byte, fn func(key, value []byte)) {
 	i := skipSpace(raw, 1)
 	for raw[i] != '}' {
 		end := valueEnd(raw, i)
-		key, _ := text(raw[i:end])
+		key := raw[i:end]
 		i = skipSpace(raw, end) // the colon
 		i = skipSpace(raw, i+1) // the value
 		end = valueEnd(raw, i)
 		fn(key, raw[i:end:end])
+		if i = skipSpace(raw, end); raw[i] == ',' {
+			i = skipSpace(raw, i+1)
+		}
+	}
+}
+
+// eachElement calls fn for every element of an array in valid JSON.
+func eachElement(raw []byte, fn func(value []byte)) {
+	i := skipSpace(raw, 1)
+	for raw[i] != ']' {
+		end := valueEnd(raw, i)
+		fn(raw[i:end:end])
 		if i = skipSpace(raw, end); raw[i] == ',' {
 			i = skipSpace(raw, i+1)
 		}
@@ -241,26 +348,32 @@ func stringEnd(raw []byte, i int) int {
 // keyPath names a field inside a predicate.
 type keyPath string
 
-// typedValue reads a decoded object that carries $type. Numbers in it are json.Number or float64.
-// Wire: skygear §3.2.
-func typedValue(field string, m map[string]any) (any, error) {
-	kind, _ := m["$type"].(string)
-	switch kind {
+// typedValue reads an object that carries $type. Wire: skygear §3.2.
+func typedValue(field string, o object) (any, error) {
+	switch o.text("$type") {
 	case "date":
-		return dateValue(field, m)
+		return dateValue(field, o)
 	case "geo":
-		return geoValue(field, m)
+		lat, ok1 := o.number("$lat")
+		lng, ok2 := o.number("$lng")
+		if !ok1 || !ok2 {
+			return nil, badValue(field, "is a geo whose $lat and $lng are not both numbers")
+		}
+		return Location{Lat: lat, Lng: lng}, nil
 	case "geojson":
-		return geometryValue(field, m)
+		val, ok := o.object("$val")
+		if !ok {
+			return nil, badValue(field, "is a geojson whose $val is not an object")
+		}
+		return Geometry(val), nil
 	case "ref":
-		id, _ := m["$id"].(string)
-		typ, key, ok := SplitID(id)
+		typ, key, ok := SplitID(o.text("$id"))
 		if !ok {
 			return nil, badValue(field, "is a ref whose $id is not of the form \"type/key\"")
 		}
 		return Reference{typ, key}, nil
 	case "asset":
-		name, _ := m["$name"].(string)
+		name := o.text("$name")
 		if name == "" {
 			return nil, badValue(field, "is an asset without a $name")
 		}
@@ -268,54 +381,19 @@ func typedValue(field string, m map[string]any) (any, error) {
 	case "seq":
 		return Sequence{}, nil
 	case "unknown":
-		name, _ := m["$underlying_type"].(string)
-		return Unknown{name}, nil
+		return Unknown{o.text("$underlying_type")}, nil
 	case "keypath":
-		path, _ := m["$val"].(string)
-		return keyPath(path), nil
+		return keyPath(o.text("$val")), nil
 	}
 	return nil, badValue(field, "has a $type that is not known; known are date, geo, geojson, ref, asset, seq, unknown and keypath")
 }
 
-func dateValue(field string, m map[string]any) (any, error) {
-	s, _ := m["$date"].(string)
-	t, err := time.Parse(time.RFC3339Nano, s)
+func dateValue(field string, o object) (any, error) {
+	t, err := time.Parse(time.RFC3339Nano, o.text("$date"))
 	if err != nil {
 		return nil, badValue(field, "is a date whose $date is not RFC 3339, like 2024-05-01T10:00:00Z")
 	}
 	return t.UTC(), nil
-}
-
-func geoValue(field string, m map[string]any) (any, error) {
-	lat, ok1 := double(m["$lat"])
-	lng, ok2 := double(m["$lng"])
-	if !ok1 || !ok2 {
-		return nil, badValue(field, "is a geo whose $lat and $lng are not both numbers")
-	}
-	return Location{Lat: lat, Lng: lng}, nil
-}
-
-func double(v any) (float64, bool) {
-	switch v := v.(type) {
-	case float64:
-		return v, true
-	case json.Number:
-		f, err := v.Float64()
-		return f, err == nil
-	}
-	return 0, false
-}
-
-func geometryValue(field string, m map[string]any) (any, error) {
-	val, ok := m["$val"].(map[string]any)
-	if !ok {
-		return nil, badValue(field, "is a geojson whose $val is not an object")
-	}
-	text, err := json.Marshal(val)
-	if err != nil {
-		return nil, badValue(field, "is a geojson that is not understood")
-	}
-	return Geometry(text), nil
 }
 
 // exactNumber reads a number as a double. One beyond 2^53 must survive it: either it is that double

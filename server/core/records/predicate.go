@@ -147,7 +147,7 @@ func (c *compiler) operand(v any) (operand, error) {
 			return c.keyPath(path)
 		}
 		if _, ok := v["$type"]; ok {
-			value, err := typedValue("predicate", v)
+			value, err := typedValue("predicate", decoded(v))
 			return operand{literal: value}, err
 		}
 	case []any:

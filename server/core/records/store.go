@@ -18,10 +18,20 @@ const selectVersion = `SELECT version FROM app._schema_version`
 // params collects the arguments of a statement that is put together.
 type params []any
 
+// placeholders are the first ones, ready made.
+const placeholders = "$1 $2 $3 $4 $5 $6 $7 $8 $9 $10$11$12$13$14$15$16$17$18$19$20$21$22$23$24"
+
 // add takes a value and returns its placeholder.
 func (p *params) add(v any) string {
 	*p = append(*p, v)
-	return "$" + strconv.Itoa(len(*p))
+	switch n := len(*p); {
+	case n < 10:
+		return placeholders[3*n-3 : 3*n-1]
+	case n < 25:
+		return placeholders[3*n-3 : 3*n]
+	default:
+		return "$" + strconv.Itoa(n)
+	}
 }
 
 // metaColumns are read before the data columns, in this order.
@@ -43,6 +53,13 @@ func newTable(snap *schema.Snapshot, t *schema.Type) *table {
 
 // selectList returns what a statement reads of the row t.
 func (t *table) selectList() string {
+	if len(t.columns) == len(t.Columns) {
+		return t.Derived(func() string { return t.listed() })
+	}
+	return t.listed()
+}
+
+func (t *table) listed() string {
 	var b strings.Builder
 	b.Grow(len(metaColumns) + 24*len(t.columns))
 	b.WriteString(metaColumns)
@@ -109,26 +126,38 @@ type upsert struct {
 // statement returns the text and fills the arguments. Rows come back only where the version of the
 // schema is the expected one and access is granted.
 func (u *upsert) statement() string {
-	var b strings.Builder
+	u.args = make(params, 0, 12+2*len(u.sent))
 	key := u.input("text", "k", func(r *row) (string, bool) { return r.rec.Key, true })
 	database, user := u.args.add(u.scope.database)+"::text", u.args.add(u.scope.actor.UserID)+"::text"
 	now := u.args.add(timestamp(u.now)) + "::timestamp"
 	access := u.input("jsonb", "a", u.access)
 	names, values, updates := u.fields(key)
-	b.WriteString("INSERT INTO " + u.table.Table + " AS t (_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by" + names)
-	b.WriteString(") SELECT " + key + ", " + database + ", " + user + ", " + access + ", " + now + ", " + user + ", " + now + ", " + user + values)
+	list := u.table.selectList()
+	b := sqlText{}
+	b.Grow(1024 + len(list) + len(names) + len(values) + len(updates))
+	b.put("INSERT INTO ", u.table.Table, " AS t (_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by", names,
+		") SELECT ", key, ", ", database, ", ", user, ", ", access, ", ", now, ", ", user, ", ", now, ", ", user, values)
 	if len(u.rows) > 1 {
-		b.WriteString(" FROM unnest(" + strings.Join(u.arrays, ", ") + ") AS i(" + strings.Join(u.names, ", ") + ")")
+		b.put(" FROM unnest(", strings.Join(u.arrays, ", "), ") AS i(", strings.Join(u.names, ", "), ")")
 	}
-	b.WriteString(" WHERE (SELECT version FROM app._schema_version) = " + u.args.add(u.table.version) + "::bigint")
+	b.put(" WHERE (SELECT version FROM app._schema_version) = ", u.args.add(u.table.version), "::bigint")
 	if !u.mayCreate {
 		// The lock keeps a row that is there from vanishing before it is updated.
-		b.WriteString(" AND EXISTS (SELECT FROM " + u.table.Table + " x WHERE x._id = " + key + " AND x._database_id = " + database + " FOR UPDATE)")
+		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
 	}
-	b.WriteString(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by" + updates)
-	b.WriteString(" WHERE t._database_id = excluded._database_id AND " + acl.Where(u.scope.actor, acl.Write, "t", u.args.add))
-	b.WriteString(" RETURNING " + u.table.selectList())
+	b.put(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by", updates,
+		" WHERE t._database_id = excluded._database_id AND ", acl.Where(u.scope.actor, acl.Write, "t", u.args.add),
+		" RETURNING ", list)
 	return b.String()
+}
+
+// sqlText puts a statement together.
+type sqlText struct{ strings.Builder }
+
+func (b *sqlText) put(parts ...string) {
+	for _, p := range parts {
+		b.WriteString(p)
+	}
 }
 
 func (u *upsert) access(r *row) (string, bool) {
@@ -144,7 +173,7 @@ func (u *upsert) access(r *row) (string, bool) {
 
 // fields returns the data columns of the INSERT with their values, and the assignments of the UPDATE.
 func (u *upsert) fields(key string) (names, values, updates string) {
-	var n, v, s strings.Builder
+	var n, v, s sqlText
 	for i, c := range u.sent {
 		e := u.table.stored(c, u.input(sqlType(c), "f"+strconv.Itoa(i), func(r *row) (string, bool) {
 			cell := r.cell(i, c)
@@ -153,15 +182,15 @@ func (u *upsert) fields(key string) (names, values, updates string) {
 		if c.Kind == schema.Sequence {
 			e = u.numbered(c, key, e)
 		}
-		n.WriteString(", " + c.SQL)
-		v.WriteString(", " + e)
-		s.WriteString(", " + c.SQL + " = " + u.assignment(i, c))
+		n.put(", ", c.SQL)
+		v.put(", ", e)
+		s.put(", ", c.SQL, " = ", u.assignment(i, c))
 	}
 	for i := range u.table.Columns {
 		// A number that nobody sends is drawn for new rows only: the default would waste one per update.
 		if c := &u.table.Columns[i]; c.Kind == schema.Sequence && !slices.Contains(u.sent, c) {
-			n.WriteString(", " + c.SQL)
-			v.WriteString(", " + u.numbered(c, key, "NULL"))
+			n.put(", ", c.SQL)
+			v.put(", ", u.numbered(c, key, "NULL"))
 		}
 	}
 	return n.String(), v.String(), s.String()
@@ -229,10 +258,10 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.
 
 // run executes the statement and gives the rows that came back to their senders.
 func (u *upsert) run(ctx context.Context, q pg.Querier) error {
-	text := u.statement()
+	statement := u.statement()
 	byKey := keyed(u.rows)
 	r := newReader(u.table)
-	return q.Each(ctx, text, u.args, func(row pg.Row) error {
+	return q.Each(ctx, statement, u.args, func(row pg.Row) error {
 		rec, err := r.read(row)
 		if err != nil {
 			return err
@@ -320,6 +349,10 @@ type reader struct {
 	into   []any
 	raw    []byte // of the access list read last; most rows of a page share theirs
 	access acl.Access
+
+	started bool
+	records []Record // not yet used
+	fields  []Field
 }
 
 func newReader(t *table) *reader { return newReaderWith(t, 0) }
@@ -342,18 +375,38 @@ func (r *reader) read(row pg.Row) (*Record, error) {
 		return nil, err
 	}
 	v := r.values
-	rec := &Record{Type: r.table.Name, Key: textOf(v[0]), Database: textOf(v[1]), Owner: textOf(v[2]), Access: r.list(v[3])}
+	rec := r.next()
+	*rec = Record{Type: r.table.Name, Fields: rec.Fields, Key: textOf(v[0]), Database: textOf(v[1]), Owner: textOf(v[2]), Access: r.list(v[3])}
 	rec.CreatedAt, _ = v[4].(time.Time)
 	rec.CreatedBy = textOf(v[5])
 	rec.UpdatedAt, _ = v[6].(time.Time)
 	rec.UpdatedBy = textOf(v[7])
-	rec.Fields = make([]Field, 0, len(r.table.columns))
 	for i := range r.table.columns {
 		if c := &r.table.columns[i]; v[metaCount+i] != nil {
 			rec.Fields = append(rec.Fields, Field{c.Name, valueOf(c, v[metaCount+i])})
 		}
 	}
 	return rec, nil
+}
+
+// chunk is how many records are allocated at once after the first.
+const chunk = 16
+
+// next returns an empty record with room for its fields.
+func (r *reader) next() *Record {
+	n := len(r.table.columns)
+	if len(r.records) == 0 {
+		size := 1
+		if r.started {
+			size = chunk
+		}
+		r.started = true
+		r.records, r.fields = make([]Record, size), make([]Field, size*n)
+	}
+	rec := &r.records[0]
+	rec.Fields = r.fields[:0:n]
+	r.records, r.fields = r.records[1:], r.fields[n:]
+	return rec
 }
 
 func (r *reader) list(v any) acl.Access {

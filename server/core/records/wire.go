@@ -25,8 +25,10 @@ func DecodeSave(p Params) (SaveRequest, error) {
 		return SaveRequest{}, noRecords()
 	}
 	req := SaveRequest{Database: database(p), Atomic: flag(p, "atomic"), Items: make([]Item, len(raws))}
+	var like *Record
 	for i, raw := range raws {
-		req.Items[i] = decodeItem(raw)
+		req.Items[i] = decodeItem(raw, like)
+		like = req.Items[i].Record
 	}
 	return req, nil
 }
@@ -36,15 +38,16 @@ func noRecords() *fault.Error {
 }
 
 // list returns the elements of an array parameter; nil when it is missing or null.
-func list(p Params, name string) ([]json.RawMessage, error) {
-	raw := p[name]
-	if isNull(raw) {
+func list(p Params, name string) ([][]byte, error) {
+	raw := bytes.TrimSpace(p[name])
+	switch {
+	case isNull(raw):
 		return nil, nil
-	}
-	var elements []json.RawMessage
-	if err := json.Unmarshal(raw, &elements); err != nil {
+	case raw[0] != '[' || !json.Valid(raw):
 		return nil, fault.Argument("records.not_a_list", name, "%s must be an array", name)
 	}
+	elements := [][]byte{}
+	eachElement(raw, func(value []byte) { elements = append(elements, value) })
 	return elements, nil
 }
 

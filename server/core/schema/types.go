@@ -2,6 +2,7 @@ package schema
 
 import (
 	"strings"
+	"sync"
 
 	"crema/server/core/acl"
 )
@@ -83,6 +84,15 @@ type Type struct {
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list
 	byName        map[string]int
+	once          sync.Once
+	derived       string
+}
+
+// Derived returns what make returned the first time: a piece of a statement that depends on the type
+// alone. There is one such piece, the list of columns that package records reads.
+func (t *Type) Derived(make func() string) string {
+	t.once.Do(func() { t.derived = make() })
+	return t.derived
 }
 
 // Column returns the field of this name, or nil.
