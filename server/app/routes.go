@@ -28,7 +28,7 @@ func (a *App) handler() http.Handler {
 	}))
 	r.Handle("/healthz", web.Health(a.db.Ping))
 	r.Handle("/metrics", web.MetricsPage(a.metrics, gate))
-	r.Mount("/lambda", rpc.New(a.rooms.functions, gate).Routes())
+	rpc.New(a.rooms.functions, gate).Register(r)
 	shop.Register(r)
 	r.Mount("/sdk", skygear.SDK())
 	rest := a.rest(wire)

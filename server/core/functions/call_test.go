@@ -175,6 +175,79 @@ func TestInvoke_DeadlineHoldsForStubbornFunction(t *testing.T) {
 	})
 }
 
+func TestServe_DeadlineHoldsForStubbornFunction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, Config{Timeout: time.Second}, does("f", func(context.Context, *lambda.Call) (any, error) {
+			<-time.After(time.Minute)
+			return 1, nil
+		}))
+		start := time.Now()
+		answers := 0
+		s.Serve(t.Context(), "f", nil, func(result json.RawMessage, err error) {
+			answers++
+			if result != nil || !fault.Is(err, "functions.timeout") || time.Since(start) != time.Second+grace {
+				t.Errorf("%s, %v after %v", result, err, time.Since(start))
+			}
+			if s.Abandoned() != 1 {
+				t.Errorf("%d abandoned", s.Abandoned())
+			}
+		})
+		if answers != 1 || time.Since(start) != time.Minute || s.Abandoned() != 0 || s.Running() != 0 {
+			t.Errorf("%d answers after %v, %d abandoned, %d running", answers, time.Since(start), s.Abandoned(), s.Running())
+		}
+	})
+}
+
+func TestServe_ReturnsAfterALateAnswerIsWritten(t *testing.T) {
+	t.Parallel()
+	answering, over := make(chan struct{}), make(chan struct{})
+	s := newService(t, Config{Timeout: time.Millisecond}, does("f", func(context.Context, *lambda.Call) (any, error) {
+		<-answering
+		defer close(over)
+		return 1, nil
+	}))
+	written := false
+	s.Serve(t.Context(), "f", nil, func(json.RawMessage, error) {
+		close(answering)
+		<-over
+		runtime.Gosched() // lets Serve return, if it were to
+		written = true
+	})
+	if !written {
+		t.Error("Serve has returned while its answer was being written")
+	}
+}
+
+func TestServe_RefusesAndAnswers(t *testing.T) {
+	t.Parallel()
+	s := newService(t, Config{}, lambda.Op("mirror", mirror), does("crash", func(context.Context, *lambda.Call) (any, error) { panic("x") }))
+	for _, c := range []struct{ name, args, reason string }{
+		{"mirror", `{"text":"a"}`, ""},
+		{"mirror", `{"txt":"a"}`, "functions.unknown_argument"},
+		{"mirror", `{"text":1}`, "functions.wrong_type"},
+		{"miror", `{}`, "functions.unknown"},
+		{"crash", `{}`, "functions.panic"},
+	} {
+		answers := 0
+		s.Serve(t.Context(), c.name, json.RawMessage(c.args), func(result json.RawMessage, err error) {
+			answers++
+			if (err == nil) != (c.reason == "") || (result != nil) != (c.reason == "") || c.reason != "" && !fault.Is(err, c.reason) {
+				t.Errorf("%s %s: %s, %v", c.name, c.args, result, err)
+			}
+		})
+		if answers != 1 {
+			t.Errorf("%s %s: %d answers", c.name, c.args, answers)
+		}
+	}
+	s.Stop(t.Context())
+	s.Serve(t.Context(), "crash", nil, func(_ json.RawMessage, err error) {
+		if !fault.Is(err, "functions.stopped") {
+			t.Errorf("%v, want functions.stopped", err)
+		}
+	})
+}
+
 func TestInvoke_CallerGoesAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -45,13 +45,6 @@ func (d *Door) Register(r chi.Router) {
 	r.Handle("/lambda/*", other)
 }
 
-// Routes returns a router to be mounted at /lambda, for those who want one.
-func (d *Door) Routes() chi.Router {
-	r := chi.NewRouter()
-	r.Handle("/*", web.Handler(func(w http.ResponseWriter, r *http.Request) error { return d.call(w, r, nameOf(r)) }))
-	return r
-}
-
 // nameOf is the path below /lambda. "/" in a function's name may come as ":" or escaped.
 func nameOf(r *http.Request) string {
 	name := chi.URLParam(r, "*")

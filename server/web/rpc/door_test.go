@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
@@ -23,7 +24,7 @@ import (
 
 func mount(d *rpc.Door) http.Handler {
 	r := chi.NewRouter()
-	r.Mount("/lambda", d.Routes())
+	d.Register(r)
 	return r
 }
 
@@ -159,6 +160,84 @@ func TestDoor_ChunkedBodyOverLimit(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d, want 413", resp.StatusCode)
+	}
+}
+
+// stubborn makes a server whose function ignores ctx until finish is closed.
+func stubborn(t *testing.T, timeout time.Duration) (url string, finish chan struct{}, fns *functions.Service) {
+	t.Helper()
+	finish = make(chan struct{})
+	fns, err := functions.New(functions.Config{Log: slog.New(slog.DiscardHandler), Timeout: timeout},
+		lambda.Op("wait", func(context.Context, *lambda.Call, struct{}) (string, error) {
+			<-finish
+			return "done", nil
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, _ := doortest.New(t)
+	srv := httptest.NewServer(mount(rpc.New(fns, gate)))
+	t.Cleanup(srv.Close)
+	return srv.URL, finish, fns
+}
+
+func TestDoor_AnswersAtTheDeadlineWhileTheFunctionGoesOn(t *testing.T) {
+	t.Parallel()
+	url, finish, fns := stubborn(t, 20*time.Millisecond)
+	resp, err := http.Post(url+"/lambda/wait", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusServiceUnavailable || !bytes.Contains(body, []byte(`"code":122`)) || !resp.Close {
+		t.Errorf("%d %s, closing %v", resp.StatusCode, body, resp.Close)
+	}
+	if fns.Abandoned() != 1 {
+		t.Errorf("%d abandoned, want the one that goes on", fns.Abandoned())
+	}
+	close(finish)
+	fns.Stop(t.Context())
+	if fns.Running() != 0 || fns.Abandoned() != 0 {
+		t.Errorf("%d running, %d abandoned after the stop", fns.Running(), fns.Abandoned())
+	}
+}
+
+func TestDoor_ClientThatLeavesCancelsTheFunction(t *testing.T) {
+	t.Parallel()
+	started, cancelled := make(chan struct{}), make(chan struct{})
+	fns, err := functions.New(functions.Config{Log: slog.New(slog.DiscardHandler)},
+		lambda.Op("wait", func(ctx context.Context, _ *lambda.Call, _ struct{}) (any, error) {
+			close(started)
+			<-ctx.Done()
+			close(cancelled)
+			return nil, ctx.Err()
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, _ := doortest.New(t)
+	srv := httptest.NewServer(mount(rpc.New(fns, gate)))
+	t.Cleanup(srv.Close)
+	ctx, leave := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		leave()
+	}()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL+"/lambda/wait", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		t.Errorf("status %s for a client that left", resp.Status)
+		_ = resp.Body.Close()
+	}
+	select {
+	case <-cancelled:
+	case <-time.After(10 * time.Second):
+		t.Error("the function was not cancelled")
 	}
 }
 
