@@ -80,10 +80,14 @@ func TestServe_SayWhatIsWrongAndExit(t *testing.T) {
 		"unknown key":     {app: `{"name":"coffee","shpo":{}}`, args: []string{"serve"}, code: 3, says: `did you mean "shop"`},
 		"broken app.json": {app: "{\n\"name\": coffee}", args: []string{"serve"}, code: 3, says: "line 2"},
 		"equal keys":      {env: []string{"API_KEY=same", "MASTER_KEY=same"}, args: []string{"serve"}, code: 3, says: "MASTER_KEY"},
-		"publishable key in the secret slot": {env: []string{"STRIPE_SECRET_KEY=pk_test_abcdefghijklmnop"},
-			args: []string{"serve"}, code: 3, says: "STRIPE_SECRET_KEY"},
-		"no such database": {env: []string{"DATABASE_URL=postgres://nobody:secret-pw@127.0.0.1:1/none"},
-			args: []string{"serve"}, code: 4, says: "database"},
+		"publishable key in the secret slot": {
+			env:  []string{"STRIPE_SECRET_KEY=pk_test_abcdefghijklmnop"},
+			args: []string{"serve"}, code: 3, says: "STRIPE_SECRET_KEY",
+		},
+		"no such database": {
+			env:  []string{"DATABASE_URL=postgres://nobody:secret-pw@127.0.0.1:1/none"},
+			args: []string{"serve"}, code: 4, says: "database",
+		},
 		"unknown command": {args: []string{"sevre"}, code: 2, says: "sevre"},
 	} {
 		t.Run(name, func(t *testing.T) {

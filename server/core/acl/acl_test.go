@@ -112,8 +112,12 @@ func TestVerdict_GoAndSQLAgree(t *testing.T) {
 		[]byte(`[{"level":"read","public":true,"extra":{"a":1}}]`),
 	}
 	actors := []acl.Actor{
-		{}, {UserID: "u1"}, {UserID: "u2", Roles: []string{"barista"}}, {UserID: "u3", Roles: []string{"q\"'", "", "{x}"}},
-		{UserID: "u1", Key: acl.MasterKey}, {Roles: []string{"barista"}},
+		{},
+		{UserID: "u1"},
+		{UserID: "u2", Roles: []string{"barista"}},
+		{UserID: "u3", Roles: []string{"q\"'", "", "{x}"}},
+		{UserID: "u1", Key: acl.MasterKey},
+		{Roles: []string{"barista"}},
 	}
 	seen := map[bool]int{}
 	for _, a := range actors {

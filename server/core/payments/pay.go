@@ -156,8 +156,10 @@ func lockOrder(ctx context.Context, tx *pg.Tx, key string) (*order, *attempt, er
 // beginOrder makes an order and its first attempt. When another call makes the same order at this
 // moment, it waits for that one and joins it.
 func (s *Service) beginOrder(ctx context.Context, tx *pg.Tx, b *begun, key string, product *Product, p lambda.TokenPayment) error {
-	o := order{ID: uuid.NewString(), Key: key, Email: p.Email, Currency: product.Currency, Total: product.UnitAmount,
-		ProductID: product.ID, Product: product.Name, UserID: acl.FromContext(ctx).UserID}
+	o := order{
+		ID: uuid.NewString(), Key: key, Email: p.Email, Currency: product.Currency, Total: product.UnitAmount,
+		ProductID: product.ID, Product: product.Name, UserID: acl.FromContext(ctx).UserID,
+	}
 	n, err := tx.Exec(ctx, insertOrder, o.ID, key, o.UserID, o.Email, o.Currency, o.Total, string(s.c.Mode))
 	if err != nil {
 		return err
@@ -299,9 +301,11 @@ func (s *Service) result(ctx context.Context, id string) (lambda.Payment, error)
 }
 
 func (r record) forFunctions() *lambda.Record {
-	return &lambda.Record{ID: "payment_record/" + r.ID, Owner: r.Owner, CreatedAt: r.CreatedAt, UpdatedAt: r.CreatedAt,
+	return &lambda.Record{
+		ID: "payment_record/" + r.ID, Owner: r.Owner, CreatedAt: r.CreatedAt, UpdatedAt: r.CreatedAt,
 		Access: []lambda.AccessEntry{}, Fields: map[string]any{
 			"receipt_email": r.Email, "product": r.Product, "amount": r.Amount, "amount_minor": r.AmountMinor,
 			"currency": r.Currency, "charge_id": r.ChargeID, "order_id": r.OrderID, "status": r.Status,
-		}}
+		},
+	}
 }

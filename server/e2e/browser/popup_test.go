@@ -54,8 +54,10 @@ func TestPopup_GivesTheTokenAndThenCloses(t *testing.T) {
 	b.want("[got.token.id, got.token.object, got.token.type, got.token.email, got.token.card.last4, JSON.stringify(got.args)].join()", "tok_1Aa,token,card,bob@example.com,4242,{}")
 	b.want("document.activeElement.id", "buy")
 	card := s.seenCards()[0]
-	for name, want := range map[string]string{"key": "pk_test_old", "email": "bob@example.com", "card[number]": "4242424242424242", "card[exp_month]": "12",
-		"card[exp_year]": "2030", "card[cvc]": "123", "card[name]": "bob@example.com", "card[address_zip]": ""} {
+	for name, want := range map[string]string{
+		"key": "pk_test_old", "email": "bob@example.com", "card[number]": "4242424242424242", "card[exp_month]": "12",
+		"card[exp_year]": "2030", "card[cvc]": "123", "card[name]": "bob@example.com", "card[address_zip]": "",
+	} {
 		if got := card.Get(name); got != want {
 			t.Errorf("the token request has %s=%q, want %q", name, got, want)
 		}
@@ -111,7 +113,9 @@ func TestPopup_SaysWhatIsWrongAtTheField(t *testing.T) {
 	s.tokens = []reply{
 		{status: 402, body: `{"error":{"type":"card_error","code":"incorrect_number","param":"number","message":"Your card number is incorrect."}}`},
 		{status: 402, body: `{"error":{"type":"card_error","code":"invalid_expiry_year","param":"card[exp_year]","message":"Your card's expiration year is invalid."}}`},
-		{lost: true}, {status: 500, body: "<p>no</p>"}, {body: `{"id":"nonsense"}`},
+		{lost: true},
+		{status: 500, body: "<p>no</p>"},
+		{body: `{"id":"nonsense"}`},
 	}
 	b := openOld(t, s, "{email: undefined}")
 	steps := []struct{ keys, focus, text string }{
@@ -177,10 +181,12 @@ func TestPopup_AsksForAddresses(t *testing.T) {
 	b.wait("got")
 	var args map[string]string
 	b.json("got.args", &args)
-	want := map[string]string{"billing_name": "Ada L", "billing_address_line1": "1 Main St", "billing_address_zip": "94110", "billing_address_city": "San Francisco",
+	want := map[string]string{
+		"billing_name": "Ada L", "billing_address_line1": "1 Main St", "billing_address_zip": "94110", "billing_address_city": "San Francisco",
 		"billing_address_state": "CA", "billing_address_country": "United States", "billing_address_country_code": "US",
 		"shipping_name": "Bob", "shipping_address_line1": "2 Side St", "shipping_address_zip": "10115", "shipping_address_city": "Berlin",
-		"shipping_address_country": "Germany", "shipping_address_country_code": "DE"}
+		"shipping_address_country": "Germany", "shipping_address_country_code": "DE",
+	}
 	if len(args) != len(want) {
 		t.Errorf("args = %v", args)
 	}

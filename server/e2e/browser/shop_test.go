@@ -91,9 +91,11 @@ func (b *tab) judged(result string, repeated bool) string {
 func TestShop_EveryFailureIsExplained(t *testing.T) {
 	t.Parallel()
 	b := openShop(t, newShopfront(t))
-	for _, code := range []string{"card_declined", "insufficient_funds", "expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "processing_error",
+	for _, code := range []string{
+		"card_declined", "insufficient_funds", "expired_card", "incorrect_cvc", "incorrect_number", "incorrect_zip", "processing_error",
 		"authentication_required", "token_already_used", "price_changed", "payments_unavailable", "product_not_found", "invalid_email",
-		"invalid_token", "invalid_order_key", "order_conflict", "voided"} {
+		"invalid_token", "invalid_order_key", "order_conflict", "voided",
+	} {
 		got := b.judged(`{results: 'failed', error: {code: '`+code+`'}}`, false)
 		if parts := strings.Split(got, "|"); len(parts) != 3 || parts[0] != "failed" || parts[1] == "" || parts[2] == "" {
 			t.Errorf("%s is judged %q", code, got)
@@ -107,9 +109,11 @@ func TestShop_EveryFailureIsExplained(t *testing.T) {
 func TestShop_WhatProvesNothingIsADoubt(t *testing.T) {
 	t.Parallel()
 	b := openShop(t, newShopfront(t))
-	for _, result := range []string{"undefined", "null", "'ok'", "{}", "{results: 'Skygear failed'}", "{results: 'failed'}", "{results: 'failed', error: {}}",
+	for _, result := range []string{
+		"undefined", "null", "'ok'", "{}", "{results: 'Skygear failed'}", "{results: 'failed'}", "{results: 'failed', error: {}}",
 		"{results: 'failed', error: {code: 'zork'}}", "{results: 'failed', error: {code: 'processing', retryable: true}}", "{results: 'failed', error: {code: 'constructor'}}",
-		"{result: []}", "{result: [null]}", "{result: [{_type: 'error', message: 'no'}]}", "{result: [{_id: 'payment_record/x', status: 'pending'}]}"} {
+		"{result: []}", "{result: [null]}", "{result: [{_type: 'error', message: 'no'}]}", "{result: [{_id: 'payment_record/x', status: 'pending'}]}",
+	} {
 		if got := b.judged(result, false); got != "unknown||" {
 			t.Errorf("%s is judged %q, want a doubt", result, got)
 		}

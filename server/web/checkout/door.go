@@ -63,8 +63,10 @@ func (d *Door) config(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := shopConfig{Mode: d.c.Payments.Mode(), Currency: d.c.Currency, Key: d.c.PublishableKey, APIKey: d.c.APIKey,
-		Products: products, Popup: "/stripe/checkout.js"}
+	c := shopConfig{
+		Mode: d.c.Payments.Mode(), Currency: d.c.Currency, Key: d.c.PublishableKey, APIKey: d.c.APIKey,
+		Products: products, Popup: "/stripe/checkout.js",
+	}
 	switch c.Mode {
 	case payments.Sandbox:
 		c.Banner = sandboxBanner
