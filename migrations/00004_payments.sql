@@ -1,4 +1,5 @@
--- The catalogue, the orders, the attempts to pay them, and the record that operators read.
+-- The catalogue, the orders, the attempts to pay them, what happened to the money afterwards, and the
+-- record that operators read. Amounts are in minor units.
 -- +goose Up
 CREATE TABLE app._product (
   id           text PRIMARY KEY,
@@ -16,20 +17,21 @@ CREATE TABLE app._order (
   id           uuid PRIMARY KEY,
   order_key    text NOT NULL UNIQUE,
   user_id      text,
-  email        public.citext NOT NULL,
+  email        public.citext,
   currency     char(3) NOT NULL,
-  amount_total bigint NOT NULL CHECK (amount_total > 0),
-  status       text NOT NULL CHECK (status IN ('open', 'paid')),
+  amount_total bigint NOT NULL CHECK (amount_total BETWEEN 1 AND 99999999),
+  status       text NOT NULL CHECK (status IN ('open', 'paid', 'cancelled', 'partially_refunded', 'refunded', 'disputed')),
   mode         text NOT NULL CHECK (mode IN ('sandbox', 'test', 'live')),
   created_at   timestamptz NOT NULL DEFAULT now(),
   updated_at   timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX _order_created ON app._order (created_at);
 
 CREATE TABLE app._order_item (
   order_id      uuid NOT NULL REFERENCES app._order (id),
   product_id    text NOT NULL REFERENCES app._product (id),
   name_snapshot text NOT NULL,
-  quantity      int NOT NULL CHECK (quantity > 0),
+  quantity      int NOT NULL CHECK (quantity BETWEEN 1 AND 999),
   unit_amount   bigint NOT NULL CHECK (unit_amount > 0),
   PRIMARY KEY (order_id, product_id)
 );
@@ -50,8 +52,15 @@ CREATE TABLE app._payment (
                                                  'succeeded', 'failed', 'voided', 'needs_review')),
   provider_id     text UNIQUE,
   charge_id       text UNIQUE,
+  url             text,            -- the provider's page, while the shopper has to act there
   amount          bigint NOT NULL CHECK (amount > 0),
   currency        char(3) NOT NULL,
+  amount_refunded bigint NOT NULL DEFAULT 0 CHECK (amount_refunded BETWEEN 0 AND amount),
+  dispute_id      text,
+  dispute_state   text,
+  dispute_due     timestamptz,
+  client_hash     bytea,           -- of the shopper's network address, and below of the e-mail: limits count by them
+  email_hash      bytea,
   failure_code    text,
   decline_code    text,
   request_id      text,
@@ -73,6 +82,10 @@ CREATE UNIQUE INDEX _payment_one_open_attempt ON app._payment (order_id)
   WHERE state IN ('pending', 'sent', 'unknown', 'requires_action', 'succeeded', 'needs_review');
 CREATE INDEX _payment_due ON app._payment (next_try_at)
   WHERE state IN ('pending', 'sent', 'unknown', 'requires_action');
+CREATE INDEX _payment_review ON app._payment (updated_at) WHERE state = 'needs_review';
+CREATE INDEX _payment_created ON app._payment (created_at);
+CREATE INDEX _payment_client_declined ON app._payment (client_hash, created_at) WHERE state = 'failed';
+CREATE INDEX _payment_email_declined ON app._payment (email_hash, created_at) WHERE state = 'failed';
 
 CREATE TABLE app._payment_transition (
   payment_id uuid NOT NULL REFERENCES app._payment (id),
@@ -83,6 +96,68 @@ CREATE TABLE app._payment_transition (
   actor      text NOT NULL,
   at         timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (payment_id, seq)
+);
+
+-- Money given back. Like an attempt, a refund is written before the provider is called.
+CREATE TABLE app._refund (
+  id              uuid PRIMARY KEY,
+  payment_id      uuid NOT NULL REFERENCES app._payment (id),
+  amount          bigint NOT NULL CHECK (amount > 0),
+  reason          text NOT NULL,
+  note            text NOT NULL DEFAULT '',
+  idempotency_key text NOT NULL UNIQUE,
+  state           text NOT NULL CHECK (state IN ('sent', 'unknown', 'pending', 'succeeded', 'failed', 'needs_review')),
+  provider_id     text UNIQUE,
+  cause           text NOT NULL DEFAULT '',
+  requested_by    text NOT NULL,
+  ambiguous_seen  boolean NOT NULL DEFAULT false,
+  tries           int NOT NULL DEFAULT 0,
+  next_try_at     timestamptz NOT NULL DEFAULT now(),
+  lease_until     timestamptz,
+  lease_owner     text,
+  created_at      timestamptz NOT NULL DEFAULT now(),
+  updated_at      timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX _refund_payment ON app._refund (payment_id);
+CREATE INDEX _refund_due ON app._refund (next_try_at) WHERE state IN ('sent', 'unknown', 'pending');
+
+-- What the provider told us by itself. Only which object changed: what it changed to is read from the
+-- provider, so late, repeated and reordered notices do no harm.
+CREATE TABLE app._provider_event (
+  event_id     text PRIMARY KEY,
+  type         text NOT NULL,
+  api_version  text NOT NULL,
+  object       text NOT NULL,
+  object_id    text NOT NULL,
+  charge_id    text NOT NULL DEFAULT '',
+  happened_at  timestamptz NOT NULL,
+  received_at  timestamptz NOT NULL DEFAULT now(),
+  processed_at timestamptz,
+  tries        int NOT NULL DEFAULT 0,
+  next_try_at  timestamptz NOT NULL DEFAULT now(),
+  last_error   text
+);
+CREATE INDEX _provider_event_due ON app._provider_event (next_try_at) WHERE processed_at IS NULL;
+
+-- Differences between the provider's books and ours that nobody has explained yet.
+CREATE TABLE app._reconciliation_break (
+  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind        text NOT NULL,
+  payment_id  uuid REFERENCES app._payment (id),
+  provider_id text NOT NULL DEFAULT '',
+  detail      text NOT NULL,
+  opened_at   timestamptz NOT NULL DEFAULT now(),
+  closed_at   timestamptz,
+  closed_by   text
+);
+CREATE UNIQUE INDEX _reconciliation_break_open ON app._reconciliation_break (kind, coalesce(payment_id::text, ''), provider_id)
+  WHERE closed_at IS NULL;
+
+-- Which days have been compared with the provider, and by whom: one server does it.
+CREATE TABLE app._sweep (
+  day         date PRIMARY KEY,
+  started_at  timestamptz NOT NULL DEFAULT now(),
+  finished_at timestamptz
 );
 
 -- A record table: apps query it over the wire, operators with psql. Nothing but a charge's own row may

@@ -87,6 +87,22 @@ type Payments interface {
 	// PayWithToken charges a card token for one product of the catalogue. A decline, a changed price
 	// and an outcome that is not known yet are results, not errors; see Payment.
 	PayWithToken(ctx context.Context, p TokenPayment) (Payment, error)
+	// OpenCheckout prices a basket and opens the provider's page for it; the shopper is sent to URL. The
+	// same order key with the same basket gives the same page; another basket closes the old page first.
+	OpenCheckout(ctx context.Context, c Checkout) (Payment, error)
+}
+
+// Checkout asks to sell a basket on the provider's page.
+type Checkout struct {
+	Items    []CheckoutItem
+	Email    string // optional: the provider's page asks for it otherwise
+	OrderKey string // the page's name for this purchase
+}
+
+// CheckoutItem is one line of a basket.
+type CheckoutItem struct {
+	Product  string // id in the catalogue
+	Quantity int64
 }
 
 // TokenPayment asks to sell one piece of a product.
@@ -106,12 +122,14 @@ const (
 	Paid       PaymentStatus = "paid"       // charged and recorded
 	Declined   PaymentStatus = "declined"   // refused for good, nothing was charged
 	Processing PaymentStatus = "processing" // not known yet; the server goes on by itself, nobody should pay again
+	AtCheckout PaymentStatus = "checkout"   // the shopper pays on the provider's page
 )
 
-// Payment is the outcome of TokenPayment.
+// Payment is how a TokenPayment or a Checkout stands.
 type Payment struct {
 	Status    PaymentStatus
 	OrderID   string
+	URL       string  // of the provider's page, when AtCheckout
 	Record    *Record // the payment_record, when Paid
 	Code      string  // ours: card_declined, price_changed, processing, ...; "" when Paid
 	Message   string  // for the shopper

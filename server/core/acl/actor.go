@@ -17,6 +17,9 @@ type Actor struct {
 	UserID string   // "" when nobody is logged in; the master key without _user_id acts as "_god"
 	Roles  []string // of the user
 	Key    KeyKind
+	// Address is the network address of the client, "" when it is not known. No verdict depends on it;
+	// limits count by it.
+	Address string
 }
 
 // Master says whether the actor holds the master key and so passes every check.

@@ -2,13 +2,14 @@ package payments
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/stripe/stripe-go/v76"
 
 	"crema/server/base/pg"
 	"crema/server/core/payments/sandbox"
@@ -42,7 +43,10 @@ func newShop(t *testing.T) *shop {
 // newService is another server on the same database.
 func newService(t *testing.T, db *pg.DB, url string) *Service {
 	t.Helper()
-	s, err := New(Config{DB: db, Log: slog.New(slog.DiscardHandler), Install: "test", Mode: Sandbox, SecretKey: "sk_test_shopshop", URL: url})
+	s, err := New(Config{
+		DB: db, Log: slog.New(slog.DiscardHandler), Install: "test", Mode: Sandbox, SecretKey: "sk_test_shopshop", URL: url,
+		PublicURL: "http://shop.test", LinkKey: "link key of the test", TokenPath: true, WebhookSecrets: []string{"whsec_test"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +66,17 @@ func (s *shop) pay(p lambda.TokenPayment) lambda.Payment {
 // mint makes a single-use token as the card form does.
 func (s *shop) mint(number string) string {
 	s.t.Helper()
-	tok, err := s.provider.api.Tokens.New(&stripe.TokenParams{Card: &stripe.CardParams{
-		Number: &number, ExpMonth: stripe.String("12"), ExpYear: stripe.String("2034"), CVC: stripe.String("123"),
-	}})
+	form := url.Values{"card[number]": {number}, "card[exp_month]": {"12"}, "card[exp_year]": {"2034"}, "card[cvc]": {"123"}, "key": {"pk_test_shopshop"}}
+	resp, err := http.PostForm(s.c.URL+"/v1/tokens", form)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return tok.ID
+	defer func() { _ = resp.Body.Close() }()
+	var token struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&token); err != nil || token.ID == "" {
+		s.t.Fatalf("no token: %v", err)
+	}
+	return token.ID
 }
 
 // charged returns what the sandbox's journal says was taken, and how often.
@@ -343,10 +351,10 @@ func TestPay_NoTokenIsStoredInClear(t *testing.T) {
 	if n := s.count(`SELECT count(*) FROM app._payment WHERE token_sealed IS NOT NULL`); n != 1 {
 		t.Errorf("%d sealed tokens are kept, want only that of the open attempt", n)
 	}
-	if a := s.attempt(open); s.sealer.open(a.TokenSealed, a.ID) != "tok_visa" {
+	if a := s.attempt(open); s.sealer.Open(a.TokenSealed, a.ID) != "tok_visa" {
 		t.Error("the sealed token does not open")
 	}
-	if s.sealer.open(s.attempt(open).TokenSealed, "another payment") != "" {
+	if s.sealer.Open(s.attempt(open).TokenSealed, "another payment") != "" {
 		t.Error("a sealed token opens in another row")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"crema/server/core/payments/provider"
 	"crema/server/lambda"
 )
 
@@ -12,30 +13,22 @@ func TestReconcile_FinishesWhatADeadServerLeft(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		sent    bool // it was marked as sent
 		reached bool // the provider has charged it
 		age     time.Duration
-		want    state
+		want    provider.State
 		charges int
 	}{
-		{"written, not sent, young", false, false, 30 * time.Second, pending, 0},
-		{"written, not sent, old", false, false, 2 * time.Minute, voided, 0},
-		{"sent, lost on the way", true, false, time.Minute, succeeded, 1},
-		{"sent, charged", true, true, time.Minute, succeeded, 1},
-		{"sent, lost on the way, shopper gone", true, false, 16 * time.Minute, voided, 0},
-		{"sent, charged, shopper gone", true, true, 16 * time.Minute, succeeded, 1},
-		{"sent, charged, key may be pruned", true, true, 25 * time.Hour, succeeded, 1},
-		{"sent, lost, key may be pruned", true, false, 25 * time.Hour, voided, 0},
+		{"lost on the way", false, time.Minute, provider.Succeeded, 1},
+		{"charged", true, time.Minute, provider.Succeeded, 1},
+		{"lost on the way, shopper gone", false, 16 * time.Minute, provider.Voided, 0},
+		{"charged, shopper gone", true, 16 * time.Minute, provider.Succeeded, 1},
+		{"charged, key may be pruned", true, 25 * time.Hour, provider.Succeeded, 1},
+		{"lost, key may be pruned", false, 25 * time.Hour, provider.Voided, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t)
 			id := s.leave(with(kenya("tok_visa"), "page-dead-server"))
-			if c.sent {
-				if err := s.markSent(t.Context(), id); err != nil {
-					t.Fatal(err)
-				}
-			}
 			if c.reached {
 				s.chargeBehindOurBack(id)
 			}
@@ -46,7 +39,7 @@ func TestReconcile_FinishesWhatADeadServerLeft(t *testing.T) {
 				t.Errorf("the attempt is %s, want %s", got, c.want)
 			}
 			records := 0
-			if c.want == succeeded {
+			if c.want == provider.Succeeded {
 				records = 1
 			}
 			s.wantBooks(c.charges, records)
@@ -57,12 +50,12 @@ func TestReconcile_FinishesWhatADeadServerLeft(t *testing.T) {
 func (s *shop) chargeBehindOurBack(id string) {
 	s.t.Helper()
 	a := s.attempt(id)
-	r, err := a.request()
-	if err != nil {
+	var r provider.ChargeRequest
+	if err := a.request(&r); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.provider.charge(s.t.Context(), a.Key, "tok_visa", r); err != nil {
-		s.t.Fatal(err)
+	if o := s.provider.Charge(s.t.Context(), a.Key, "tok_visa", r, false); o.State != provider.Succeeded {
+		s.t.Fatalf("%+v", o)
 	}
 }
 
@@ -72,7 +65,7 @@ func TestReconcile_LeavesALeasedAttemptAlone(t *testing.T) {
 	id := s.leave(with(kenya("tok_visa"), "page-leased"))
 	next := newService(t, s.db, s.c.URL)
 	next.reconcile(t.Context())
-	if a := s.attempt(id); a.State != pending || a.Tries != 0 {
+	if a := s.attempt(id); a.State != provider.Sent || a.Tries != 1 {
 		t.Errorf("another server took a leased attempt: %+v", a)
 	}
 	s.wantBooks(0, 0)
@@ -100,7 +93,7 @@ func TestReconcile_AStoredErrorEndsInReview(t *testing.T) {
 	}
 	s.expire(id, 11*time.Minute)
 	s.reconcile(t.Context())
-	if a := s.attempt(id); a.State != needsReview {
+	if a := s.attempt(id); a.State != provider.NeedsReview {
 		t.Errorf("the attempt is %s", a.State)
 	}
 	s.wantBooks(0, 0)
@@ -112,15 +105,15 @@ func TestSettle_OnlyMovesForward(t *testing.T) {
 	s := newShop(t)
 	s.pay(with(kenya("tok_visa"), "page-forward"))
 	var a attempt
-	if err := s.db.Get(t.Context(), &a, `SELECT id, charge_id FROM app._payment`); err != nil {
+	if err := s.db.Get(t.Context(), &a, `SELECT id, charge_id, currency FROM app._payment`); err != nil {
 		t.Fatal(err)
 	}
-	for _, st := range []state{failed, voided, unknown, succeeded} {
-		if err := s.settle(t.Context(), a.ID, outcome{state: st, cause: "late", chargeID: "ch_other"}, 0); err != nil {
+	for _, st := range []provider.State{provider.Failed, provider.Voided, provider.Unknown, provider.Succeeded} {
+		if _, err := s.settle(t.Context(), a, provider.Outcome{State: st, Cause: "late", ChargeID: "ch_other"}, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := s.attempt(a.ID); got.State != succeeded || got.ChargeID != a.ChargeID {
+	if got := s.attempt(a.ID); got.State != provider.Succeeded || got.ChargeID != a.ChargeID {
 		t.Errorf("late news changed the attempt to %+v", got)
 	}
 	s.wantBooks(1, 1)

@@ -2,53 +2,107 @@ package payments
 
 import (
 	"context"
+	"math"
 	"time"
 
-	"crema/server/base/pg"
+	"crema/server/base/fault"
+	"crema/server/core/payments/money"
+	"crema/server/core/payments/provider"
+	"crema/server/core/payments/words"
+	"crema/server/lambda"
 )
 
-// settle stores what became known of an attempt: its state, the transition and, for a succeeded
-// charge, the paid order and its payment_record, all in one transaction. An attempt that is final
-// stays as it is, so settle may run any number of times, from anywhere.
-func (s *Service) settle(ctx context.Context, id string, o outcome, retry time.Duration) error {
-	return s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
-		var a attempt
-		if err := tx.Get(ctx, &a, lockAttempt, id); err != nil {
-			return err
-		}
-		if a.State.final() {
-			return nil
-		}
-		if _, err := tx.Exec(ctx, updateAttempt, id, string(o.state), o.chargeID, o.failureCode, o.declineCode, o.requestID,
-			o.brand, o.last4, o.ambiguous, o.storedError, o.state.final(), retry.Seconds()); err != nil {
-			return err
-		}
-		if o.state != a.State {
-			if _, err := tx.Exec(ctx, insertTransition, id, string(a.State), string(o.state), o.cause, "server"); err != nil {
-				return err
-			}
-		}
-		if o.state != succeeded {
-			return nil
-		}
-		return recordPaid(ctx, tx, a, o)
-	})
+// settle stores what became known of an attempt: its state, the transition and, for a succeeded one, the
+// paid order and its payment_record, all in one commit. An attempt that is final stays as it is, so
+// settle may run any number of times, from anywhere. It returns the record it made, if it made one.
+func (s *Service) settle(ctx context.Context, a attempt, o provider.Outcome, retry time.Duration) (*record, error) {
+	// The time of a request is for calls; storing what they told must not fail for lack of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	s.c.Failpoint("before-settle")
+	var r record
+	err := s.db.Get(ctx, &r, settleAttempt, a.ID, string(o.State), o.ChargeID, o.ProviderID, o.FailureCode, o.DeclineCode,
+		o.RequestID, o.Brand, o.Last4, o.Ambiguous, o.Stored, o.URL, o.State.Final(), retry.Seconds(), o.Cause, "server",
+		o.Email, math.Pow10(money.Exponent(a.Currency)))
+	s.c.Failpoint("after-settle")
+	log := s.c.Log.With("payment_id", a.ID, "state", string(o.State), "cause", o.Cause)
+	switch {
+	case fault.Is(err, "pg.no_rows"): // it was final already
+		return nil, nil
+	case err != nil:
+		log.ErrorContext(ctx, "payment outcome is not stored yet", "error", err)
+		return nil, err
+	case o.State == provider.NeedsReview:
+		log.ErrorContext(ctx, "payment needs an operator")
+		s.report(ctx, "needs_review", a.ID, o.ProviderID, o.Cause)
+	default:
+		log.InfoContext(ctx, "payment")
+	}
+	return r.orNil(), nil
 }
 
-func recordPaid(ctx context.Context, tx *pg.Tx, a attempt, out outcome) error {
-	var o order
-	if err := tx.Get(ctx, &o, selectOrder, a.OrderID); err != nil {
-		return err
+func (r record) orNil() *record {
+	if r.ID == nil {
+		return nil
 	}
-	owner := o.UserID
-	if owner == "" {
-		owner = serviceOwner
+	return &r
+}
+
+// result tells how an attempt stands now.
+func (s *Service) result(ctx context.Context, id string) (lambda.Payment, error) {
+	var a attempt
+	if err := s.db.Get(ctx, &a, selectAttempt, id); err != nil {
+		return lambda.Payment{}, err
 	}
-	total := Money{o.Total, o.Currency}
-	if _, err := tx.Exec(ctx, insertRecord, a.ID, owner, time.Now().UTC(), o.Email, o.Product, total.Major(),
-		total.Minor, total.Currency, out.chargeID, o.ID); err != nil {
-		return err
+	var r record
+	if a.State == provider.Succeeded {
+		if err := s.db.Get(ctx, &r, selectRecord, id); err != nil {
+			return lambda.Payment{}, err
+		}
 	}
-	_, err := tx.Exec(ctx, markOrderPaid, o.ID)
-	return err
+	return s.told(a, &r), nil
+}
+
+// told is what a caller hears of an attempt.
+func (s *Service) told(a attempt, r *record) lambda.Payment {
+	p := lambda.Payment{Status: lambda.Processing, Code: "processing", Message: words.Of("processing").Message}
+	switch a.State {
+	case provider.Succeeded:
+		p = lambda.Payment{Status: lambda.Paid, Record: r.forFunctions()}
+	case provider.Failed, provider.Voided:
+		p = refusal(a.refusalCode())
+	}
+	p.OrderID, p.StatusURL = a.OrderID, s.link(a.OrderID)
+	return p
+}
+
+// refusalCode says why an attempt ended without money.
+func (a attempt) refusalCode() string {
+	switch {
+	case a.FailureCode != "":
+		return a.FailureCode
+	case a.Kind == kindSession:
+		return "checkout_expired"
+	}
+	return "voided"
+}
+
+func (r *record) forFunctions() *lambda.Record {
+	if r == nil || r.ID == nil {
+		return nil
+	}
+	fields := map[string]any{}
+	for name, v := range map[string]*string{
+		"receipt_email": r.Email, "product": r.Product, "currency": r.Currency, "charge_id": r.ChargeID,
+		"order_id": r.OrderID, "status": r.Status,
+	} {
+		if v != nil {
+			fields[name] = *v
+		}
+	}
+	fields["amount"], fields["amount_minor"] = *r.Amount, *r.AmountMinor
+	return &lambda.Record{
+		ID: "payment_record/" + *r.ID, Owner: *r.Owner, CreatedAt: *r.CreatedAt, UpdatedAt: *r.CreatedAt,
+		Access: []lambda.AccessEntry{}, Fields: fields,
+	}
 }

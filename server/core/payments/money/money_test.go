@@ -1,0 +1,28 @@
+package money
+
+import "testing"
+
+func TestMoney_String(t *testing.T) {
+	t.Parallel()
+	for m, want := range map[Money]string{
+		{1000, "usd"}: "10.00 USD", {5, "usd"}: "0.05 USD", {1000, "jpy"}: "1000 JPY", {1230, "kwd"}: "1.230 KWD",
+		{Max, "usd"}: "999999.99 USD",
+	} {
+		if got := m.String(); got != want {
+			t.Errorf("%d %s: got %q, want %q", m.Minor, m.Currency, got, want)
+		}
+	}
+}
+
+func TestMoney_Fault(t *testing.T) {
+	t.Parallel()
+	for m, ok := range map[Money]bool{
+		{50, "usd"}: true, {49, "usd"}: false, {Max, "usd"}: true, {Max + 1, "usd"}: false, {0, "xof"}: false, {1, "xof"}: true,
+		{-1, "usd"}: false, {50, "USD"}: false, {50, "us"}: false, {1230, "kwd"}: true, {1231, "kwd"}: false,
+		{20000, "huf"}: true, {20050, "huf"}: false, {50, "jpy"}: true, {49, "jpy"}: false,
+	} {
+		if got := m.Fault(); (got == "") != ok {
+			t.Errorf("%d %s: %q", m.Minor, m.Currency, got)
+		}
+	}
+}

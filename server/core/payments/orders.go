@@ -1,0 +1,166 @@
+package payments
+
+import (
+	"context"
+	"crypto/hmac"
+	"encoding/base64"
+	"time"
+
+	"github.com/google/uuid"
+
+	"crema/server/base/fault"
+	"crema/server/core/payments/money"
+	"crema/server/core/payments/provider"
+	"crema/server/core/payments/words"
+)
+
+// View is an order as its page and the operator see it.
+type View struct {
+	ID          string
+	Status      Status
+	Mode        Mode
+	Items       []Item
+	Total       money.Money
+	Refunded    money.Money
+	CreatedAt   time.Time
+	Card        string // "visa", "" when it is not known
+	Last4       string
+	Reference   string // the charge
+	Message     string // for the shopper, when the order is not paid
+	CheckoutURL string // the provider's page, while it is open
+	Link        string // of the order's page, path only
+	DueBy       *time.Time
+}
+
+// Status is how an order stands for a shopper.
+type Status string
+
+// The states of an order.
+const (
+	StatusOpen              Status = "open"       // nothing was tried yet, or the checkout is open
+	StatusProcessing        Status = "processing" // not known yet
+	StatusPaid              Status = "paid"
+	StatusFailed            Status = "failed" // the last attempt was refused
+	StatusCancelled         Status = "cancelled"
+	StatusPartiallyRefunded Status = "partially_refunded"
+	StatusRefunded          Status = "refunded"
+	StatusDisputed          Status = "disputed"
+)
+
+// Pending says that the page should look again by itself.
+func (s Status) Pending() bool { return s == StatusProcessing }
+
+// link is the path of an order's page. It cannot be guessed, and it holds nothing about the shopper.
+func (s *Service) link(orderID string) string {
+	return "/orders/" + orderID + "?t=" + s.viewToken(orderID)
+}
+
+func (s *Service) cancelLink(orderID string) string {
+	return "/orders/" + orderID + "/cancelled?t=" + s.viewToken(orderID)
+}
+
+func (s *Service) viewToken(orderID string) string {
+	return base64.RawURLEncoding.EncodeToString(s.hash("order " + orderID)[:18])
+}
+
+// Order returns what the holder of an order's link may see. A wrong link is not found, like an unknown
+// order. fresh asks the provider first, when the shopper comes back from its page.
+func (s *Service) Order(ctx context.Context, id, token string, fresh bool) (View, error) {
+	if _, err := uuid.Parse(id); err != nil || !hmac.Equal([]byte(token), []byte(s.viewToken(id))) {
+		return View{}, notFound()
+	}
+	if fresh {
+		s.ask(ctx, id)
+	}
+	return s.view(ctx, id)
+}
+
+func notFound() error {
+	return fault.New(fault.NotFound, "payments.no_order", "there is no such order; check that the whole link was copied")
+}
+
+// ask brings the open attempt of an order up to date, as far as the provider answers in time.
+func (s *Service) ask(ctx context.Context, orderID string) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	var a attempt
+	if err := s.db.Get(ctx, &a, selectLastAttempt, orderID); err != nil || a.Kind != kindSession || a.State.Final() {
+		return
+	}
+	if _, err := s.refresh(ctx, a); err != nil {
+		s.c.Log.WarnContext(ctx, "an order could not be brought up to date", "order_id", orderID, "error", err)
+	}
+}
+
+// Cancel closes the provider's page of an order that the shopper left, and returns what the order is
+// then: paid, when it was paid in the meantime.
+func (s *Service) Cancel(ctx context.Context, id, token string) (View, error) {
+	if _, err := uuid.Parse(id); err != nil || !hmac.Equal([]byte(token), []byte(s.viewToken(id))) {
+		return View{}, notFound()
+	}
+	var a attempt
+	err := s.db.Get(ctx, &a, selectLastAttempt, id)
+	if err == nil && a.Kind == kindSession && a.State == provider.RequiresAction {
+		state, err := s.closeSession(ctx, a)
+		if err == nil && state == provider.Voided {
+			_, err = s.db.Exec(ctx, cancelOrder, id)
+		}
+		if err != nil {
+			return View{}, err
+		}
+	}
+	return s.view(ctx, id)
+}
+
+// orderRow is an order with its last attempt.
+type orderRow struct {
+	order
+	Mode      string     `db:"mode"`
+	CreatedAt time.Time  `db:"created_at"`
+	State     string     `db:"state"`
+	Kind      string     `db:"kind"`
+	Failure   string     `db:"failure_code"`
+	URL       string     `db:"url"`
+	ChargeID  string     `db:"charge_id"`
+	Brand     string     `db:"card_brand"`
+	Last4     string     `db:"card_last4"`
+	Refunded  int64      `db:"amount_refunded"`
+	Due       *time.Time `db:"dispute_due"`
+}
+
+func (s *Service) view(ctx context.Context, id string) (View, error) {
+	var r orderRow
+	if err := s.db.Get(ctx, &r, selectOrderRow, id); err != nil {
+		if fault.Is(err, "pg.no_rows") {
+			err = notFound()
+		}
+		return View{}, err
+	}
+	v := View{
+		ID: r.ID, Status: r.status(), Mode: Mode(r.Mode), CreatedAt: r.CreatedAt, Total: money.Money{Minor: r.Total, Currency: r.Currency},
+		Refunded: money.Money{Minor: r.Refunded, Currency: r.Currency}, Card: r.Brand, Last4: r.Last4, Reference: r.ChargeID,
+		CheckoutURL: r.URL, Link: s.link(r.ID), DueBy: r.Due,
+	}
+	switch v.Status {
+	case StatusFailed:
+		v.Message = words.Of(attempt{FailureCode: r.Failure, Kind: r.Kind}.refusalCode()).Message
+	case StatusProcessing:
+		v.Message = words.Of("processing").Message
+	case StatusCancelled:
+		v.Message = words.Of("cancelled").Message
+	}
+	return v, s.db.Select(ctx, &v.Items, selectItems, id)
+}
+
+func (r orderRow) status() Status {
+	if r.order.Status != string(StatusOpen) {
+		return Status(r.order.Status)
+	}
+	switch provider.State(r.State) {
+	case provider.Failed, provider.Voided:
+		return StatusFailed
+	case provider.RequiresAction:
+		return StatusOpen
+	}
+	return StatusProcessing
+}
