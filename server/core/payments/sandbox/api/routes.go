@@ -1,3 +1,10 @@
+// Package api is what the sandbox's endpoints do: one file a resource, and Routes, where an endpoint is
+// one line. A handler reads its parameters, asks Form.Done, then works inside the transaction of its
+// Call; what it returns is what Stripe would show.
+//
+// Objects have the shape of version 2023-10-16; package render adds what older callers expect, and expands.
+// An error is a *wire.Error when Stripe would answer so. One with Keep commits the work done.
+// Every change emits its event and every move of money its journal row, in the same transaction.
 package api
 
 import (
@@ -18,10 +25,11 @@ type Call struct {
 	Path      string // of the request
 	ID        string // the :id of the path
 	Now       time.Time
-	Version   string // the Stripe-Version the caller sent, or empty
 	RequestID string
 	Key       string // the idempotency key, or empty
 	ClientIP  string
+	Origin    string                 // of the hosted pages, without a final slash
+	Secret    func(id string) string // the signing secret of a webhook endpoint; it is not stored
 }
 
 // Handler answers a call with an object, a *List or an error.

@@ -48,6 +48,7 @@ type Query struct {
 	Where  map[string]any // fields of Data that must be equal
 	Types  []string       // LIKE patterns for Data's field "type"
 	From   int64          // created at or after
+	Except map[string]any // fields of Data that must not all be equal
 	Until  int64          // created at or before
 	After  string         // the page follows this object, newest first
 	Before string         // the page precedes this object
@@ -124,13 +125,17 @@ func (t *Tx) List(ctx context.Context, q Query) ([]Object, bool, error) {
 	if q.Where == nil {
 		where = []byte("{}")
 	}
+	except, err := json.Marshal(q.Except)
+	if err != nil {
+		return nil, false, fault.From(err)
+	}
 	statement, edge := listNewest, q.After
 	if q.Before != "" {
 		statement, edge = listOldest, q.Before
 	}
 	page := []Object{}
 	err = t.tx.Select(ctx, &page, statement,
-		q.Kind, string(where), pg.Array(q.Types), q.From, q.Until, edge, q.Limit+1)
+		q.Kind, string(where), pg.Array(q.Types), q.From, q.Until, edge, q.Limit+1, string(except))
 	if err != nil {
 		return nil, false, err
 	}
