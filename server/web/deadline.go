@@ -1,39 +1,42 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 )
 
 // grace is what a handler gets beyond the deadline to notice it and answer itself.
 const grace = 500 * time.Millisecond
 
-// deadline ends the request's context after d and, when a handler does not care, answers 503 for it. A
+// limitTime ends the request's context after d and, when a handler does not care, answers 503 for it. A
 // handler that has begun to answer is left alone: a large file may take as long as it takes. A request
 // to upgrade its connection has no deadline.
-func deadline(d time.Duration, common func(http.Header, *http.Request), next http.Handler) http.Handler {
+func limitTime(d time.Duration, common func(http.Header, *http.Request), next http.Handler) http.Handler {
 	if d <= 0 {
 		return next
 	}
+	watch := &deadline.Watch{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, ok := w.(*exchange)
 		if !ok || len(r.Header["Upgrade"]) > 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(x.Context, d)
-		defer cancel()
-		x.Context = ctx // r's context is x, so r needs no copy
+		end := time.Now().Add(d)
+		x.limit = limit{x: x, r: r, common: common}
+		x.limit.Start(x.Context, end)
+		defer x.limit.End()
+		x.Context = &x.limit // r's context is x, so r needs no copy
 		x.late.Add(1)
-		watch := time.AfterFunc(d+grace, func() { x.giveUp(common, r) })
+		watch.Add(&x.limit.Entry, end.Add(grace), &x.limit)
 		defer func() {
-			watch.Stop()
+			watch.Remove(&x.limit.Entry)
 			if !x.begin() { // net/http must not get its connection back while it is in use
 				x.late.Wait()
 			}
@@ -41,6 +44,18 @@ func deadline(d time.Duration, common func(http.Header, *http.Request), next htt
 		next.ServeHTTP(w, r)
 	})
 }
+
+// limit is the deadline of an exchange.
+type limit struct {
+	deadline.Context
+	deadline.Entry
+	x      *exchange
+	r      *http.Request
+	common func(http.Header, *http.Request)
+}
+
+// Expire implements deadline.Expirer.
+func (l *limit) Expire() { l.x.giveUp(l.common, l.r) }
 
 // giveUp answers 503 on the bare connection, because the handler may be using the header map. The
 // connection cannot serve another request before the handler returns, so it is closed.
