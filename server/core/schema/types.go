@@ -84,15 +84,29 @@ type Type struct {
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list
 	byName        map[string]int
-	once          sync.Once
-	derived       string
+	mu            sync.RWMutex
+	derived       map[string]string
 }
 
-// Derived returns what make returned the first time: a piece of a statement that depends on the type
-// alone. There is one such piece, the list of columns that package records reads.
-func (t *Type) Derived(make func() string) string {
-	t.once.Do(func() { t.derived = make() })
-	return t.derived
+// maxDerived bounds what is kept for one type.
+const maxDerived = 256
+
+// Derived returns what make returned for key the first time: statements that depend on the type are
+// kept as long as it lives.
+func (t *Type) Derived(key []byte, make func() string) string {
+	t.mu.RLock()
+	s, ok := t.derived[string(key)]
+	t.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = make()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.derived) < maxDerived {
+		t.derived[string(key)] = s
+	}
+	return s
 }
 
 // Column returns the field of this name, or nil.
@@ -107,9 +121,11 @@ func (t *Type) Column(name string) *Column {
 // Snapshot is a picture of all record types. It never changes.
 type Snapshot struct {
 	Version int64
-	GeoPath string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
-	types   map[string]*Type
-	names   []string
+	// VersionTable is the table with the version, quoted, for statements that compare it.
+	VersionTable string
+	GeoPath      string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
+	types        map[string]*Type
+	names        []string
 }
 
 // Type returns the record type of this name, or nil.
