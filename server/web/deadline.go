@@ -28,7 +28,7 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 			next.ServeHTTP(w, r)
 			return
 		}
-		end := time.Now().Add(d)
+		end := x.start.Add(d)
 		x.limit = limit{x: x, r: r, common: common}
 		x.limit.Start(x.Context, end)
 		defer x.limit.End()
