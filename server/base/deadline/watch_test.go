@@ -66,6 +66,7 @@ func TestWatch_RemovedEntriesAreNotCalled(t *testing.T) {
 			}
 		}
 		<-time.After(time.Minute)
+		synctest.Wait()
 		for i, a := range alarms {
 			if want := i % 2; len(a.times) != want {
 				t.Errorf("%d: called %d times, want %d", i, len(a.times), want)
@@ -74,6 +75,7 @@ func TestWatch_RemovedEntriesAreNotCalled(t *testing.T) {
 		again := newAlarm() // after a sleep
 		w.Add(&again.Entry, time.Now().Add(time.Second), again)
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if len(again.times) != 1 {
 			t.Errorf("called %d times after a sleep", len(again.times))
 		}
