@@ -1,13 +1,13 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
-	"crema/server/base/deadline"
 	"crema/server/base/fault"
 )
 
@@ -21,7 +21,6 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 	if d <= 0 {
 		return next
 	}
-	watch := &deadline.Watch{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, ok := w.(*exchange)
 		if !ok || len(r.Header["Upgrade"]) > 0 {
@@ -29,14 +28,13 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 			return
 		}
 		end := x.start.Add(d)
-		x.limit = limit{x: x, r: r, common: common}
-		x.limit.Start(x.Context, end)
-		defer x.limit.End()
-		x.Context = &x.limit // r's context is x, so r needs no copy
+		ctx, cancel := context.WithDeadline(x.Context, end)
+		defer cancel()
+		x.Context = ctx // r's context is x, so r needs no copy
 		x.late.Add(1)
-		watch.Add(&x.limit.Entry, end.Add(grace), &x.limit)
+		watch := time.AfterFunc(time.Until(end.Add(grace)), func() { x.giveUp(common, r) })
 		defer func() {
-			watch.Remove(&x.limit.Entry)
+			watch.Stop()
 			if !x.begin() { // net/http must not get its connection back while it is in use
 				x.late.Wait()
 			}
@@ -44,18 +42,6 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 		next.ServeHTTP(w, r)
 	})
 }
-
-// limit is the deadline of an exchange.
-type limit struct {
-	deadline.Context
-	deadline.Entry
-	x      *exchange
-	r      *http.Request
-	common func(http.Header, *http.Request)
-}
-
-// Expire implements deadline.Expirer.
-func (l *limit) Expire() { l.x.giveUp(l.common, l.r) }
 
 // giveUp answers 503 on the bare connection, because the handler may be using the header map. The
 // connection cannot serve another request before the handler returns, so it is closed.
