@@ -330,7 +330,7 @@ func (g *group) explain(ctx context.Context, q pg.Querier, rows []*row, why func
 	if err := q.Get(ctx, &version, selectVersion); err != nil {
 		return err
 	}
-	if version != g.table.version {
+	if version != g.table.snap.Version {
 		return errStale
 	}
 	byKey := keyed(open)

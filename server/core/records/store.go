@@ -37,83 +37,26 @@ func placeholder(n int) string {
 	return "$" + strconv.Itoa(n)
 }
 
-// metaColumns are read before the data columns, in this order.
-const metaColumns = `t._id, t._database_id, t._owner_id, t._access, t._created_at, t._created_by, t._updated_at, t._updated_by`
-
-const metaCount = 8
+// metaCount is how many reserved columns come before the data columns in what is read.
+const metaCount = len(schema.MetaColumns)
 
 // table is what a statement on one record type needs to know.
 type table struct {
 	*schema.Type
 	columns []schema.Column // which are read
-	geo     string          // quoted schema of PostGIS with its dot
-	version int64           // of the schema
-
-	versionTable string
+	snap    *schema.Snapshot
 }
 
 func newTable(snap *schema.Snapshot, t *schema.Type) *table {
-	return &table{Type: t, columns: t.Columns, geo: snap.GeoPath, version: snap.Version, versionTable: snap.VersionTable}
+	return &table{Type: t, columns: t.Columns, snap: snap}
 }
 
 // selectList returns what a statement reads of the row t.
 func (t *table) selectList() string {
 	if len(t.columns) == len(t.Columns) {
-		return t.Derived([]byte{'l'}, t.listed)
+		return t.ReadAll
 	}
-	return t.listed()
-}
-
-func (t *table) listed() string {
-	var b strings.Builder
-	b.Grow(len(metaColumns) + 24*len(t.columns))
-	b.WriteString(metaColumns)
-	for i := range t.columns {
-		b.WriteString(", ")
-		b.WriteString(t.readColumn(&t.columns[i]))
-	}
-	return b.String()
-}
-
-func (t *table) readColumn(c *schema.Column) string {
-	name := "t." + c.SQL
-	switch c.Kind {
-	case schema.Location:
-		return t.geo + "st_y(" + name + ")::text || ' ' || " + t.geo + "st_x(" + name + ")::text"
-	case schema.Geometry:
-		return t.geo + "st_asgeojson(" + name + ", 15)"
-	case schema.Unknown:
-		return "(CASE WHEN " + name + " IS NOT NULL THEN true END)"
-	}
-	return name
-}
-
-// sqlType is how an argument for a column is passed.
-func sqlType(c *schema.Column) string {
-	switch c.Kind {
-	case schema.Number:
-		return "float8"
-	case schema.Integer, schema.Sequence:
-		return c.Underlying
-	case schema.Boolean:
-		return "bool"
-	case schema.Datetime:
-		return "timestamp"
-	case schema.JSON:
-		return "jsonb"
-	}
-	return "text"
-}
-
-// stored turns the argument e of a column into what the column holds.
-func (t *table) stored(c *schema.Column, e string) string {
-	switch c.Kind {
-	case schema.Location:
-		return t.geo + "st_geomfromtext(" + e + ")"
-	case schema.Geometry:
-		return t.geo + "st_setsrid(" + t.geo + "st_geomfromgeojson(" + e + "), 0)"
-	}
-	return e
+	return schema.ReadList(t.columns)
 }
 
 // upsert is a save of some records of one type: one statement that inserts the new ones and updates
@@ -144,7 +87,7 @@ func (u *upsert) arguments() {
 	u.args = make(params, 0, 10+2*len(u.sent))
 	u.input(func(r *row) (string, bool) { return r.rec.Key, true })
 	u.input(u.access)
-	u.args = append(u.args, u.scope.database, u.scope.actor.UserID, timestamp(u.now), u.table.version)
+	u.args = append(u.args, u.scope.database, u.scope.actor.UserID, timestamp(u.now), u.table.snap.Version)
 	u.condition = acl.Where(u.scope.actor, acl.Write, "t", u.args.add)
 	u.first = len(u.args) + 1
 	for i, c := range u.sent {
@@ -218,7 +161,7 @@ func (u *upsert) text() string {
 	if len(u.rows) > 1 {
 		b.put(" FROM unnest(", placeholder(argKey), "::text[], ", placeholder(argAccess), "::jsonb[]")
 		for i, c := range u.sent {
-			b.put(", ", placeholder(u.first+i), "::", sqlType(c), "[]")
+			b.put(", ", placeholder(u.first+i), "::", c.ArgType, "[]")
 		}
 		b.put(") AS i(a", strconv.Itoa(argKey), ", a", strconv.Itoa(argAccess))
 		for i := range u.sent {
@@ -226,7 +169,7 @@ func (u *upsert) text() string {
 		}
 		b.put(")")
 	}
-	b.put(" WHERE (SELECT version FROM ", u.table.versionTable, ") = ", placeholder(argVersion), "::bigint")
+	b.put(" WHERE (SELECT version FROM ", u.table.snap.VersionTable, ") = ", placeholder(argVersion), "::bigint")
 	if !u.mayCreate {
 		// The lock keeps a row that is there from vanishing before it is updated.
 		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
@@ -254,7 +197,7 @@ func (u *upsert) fields(key string) (names, values, updates string) {
 			"), nextval(" + placeholder(sequences+u.table.sequencesBefore(c)) + "::text::regclass))"
 	}
 	for i, c := range u.sent {
-		e := u.table.stored(c, u.given(u.first+i, sqlType(c)))
+		e := c.Stored(u.given(u.first+i, c.ArgType))
 		if c.Kind == schema.Sequence {
 			e = numbered(c, e)
 		}

@@ -22,6 +22,10 @@ func (s *Snapshot) addTypes(columns []catalogColumn, schema pg.Ident) {
 			n = len(rest)
 		}
 		if t := typeOf(rest[:n], schema); t != nil {
+			for i := range t.Columns {
+				t.Columns[i].complete(s.GeoPath)
+			}
+			t.ReadAll = ReadList(t.Columns)
 			s.types[name] = t
 			s.names = append(s.names, name)
 		}

@@ -60,7 +60,10 @@ type Column struct {
 	FieldType
 	Index    int    // in Type.Columns
 	SQL      string // the name quoted
+	Read     string // the expression that reads it from the row t; a location is "lat lng"
+	ArgType  string // how its values are passed
 	Sequence string // quoted, qualified name of the sequence that numbers it, where there is one
+	geo      string
 }
 
 // Field is a field that somebody needs.
@@ -80,6 +83,7 @@ type Type struct {
 	Name          string
 	Table         string     // quoted, with the schema
 	Columns       []Column   // without the reserved ones, by name
+	ReadAll       string     // ReadList of all columns
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list
