@@ -93,7 +93,7 @@ func (s *Sandbox) run(ctx context.Context, tx *ledger.Tx, q *request) (answer, e
 	form := wire.NewParams(q.plan.rewrite(q.form))
 	c := &api.Call{
 		Tx: tx, Form: form, Expand: form.List("expand"), Path: q.r.URL.Path, ID: q.object, Now: q.now,
-		RequestID: q.id, Key: q.key, ClientIP: clientIP(q.r), Origin: s.origin(q.r), Secret: s.webhookSecret,
+		Version: q.version, RequestID: q.id, Key: q.key, ClientIP: clientIP(q.r), Origin: s.origin(q.r), Secret: s.webhookSecret,
 	}
 	result, err := q.route.Do(ctx, c)
 	var e *wire.Error

@@ -110,7 +110,7 @@ func (s *Sandbox) Handler() http.Handler {
 // Start runs the courier, which delivers webhooks and ends what has expired, until Stop. Without Start
 // both are only written down. Several sandboxes on one database share the work.
 func (s *Sandbox) Start(context.Context) {
-	s.work.Go(s.deliver)
+	s.work.Go(s.courier)
 }
 
 // Listen is ListenOn a free loopback port.

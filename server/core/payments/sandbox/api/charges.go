@@ -53,7 +53,7 @@ func createCharge(ctx context.Context, c *Call) (any, error) {
 func readCharge(c *Call) chargeInput {
 	f := c.Form
 	in := chargeInput{
-		amount: f.Int("amount"), currency: f.Required("currency"), customer: f.Text("customer"),
+		amount: f.Int("amount"), currency: readCurrency(f), customer: f.Text("customer"),
 		capture: f.Bool("capture", true), description: f.Optional("description"), metadata: merge(f, nil, f.Texts("metadata")),
 		email: email(f, "receipt_email"), descriptor: f.Optional("statement_descriptor"),
 		suffix: f.Optional("statement_descriptor_suffix"), shipping: readShipping(f), group: f.Optional("transfer_group"),
@@ -64,15 +64,19 @@ func readCharge(c *Call) chargeInput {
 			f.Refuse(wire.InvalidCode("parameter_missing", "", "Must provide source or customer."))
 		}
 	}
-	currency, refusal := wire.Currency(in.currency)
-	if refusal == nil {
-		in.currency, refusal = currency, wire.Amount(in.amount, currency)
-	}
-	if refusal != nil {
+	if refusal := wire.Amount(in.amount, in.currency); refusal != nil {
 		f.Refuse(refusal)
 	}
 	checkMetadata(f, in.metadata)
 	return in
+}
+
+func readCurrency(f *wire.Params) string {
+	currency, refusal := wire.Currency(f.Required("currency"))
+	if refusal != nil {
+		f.Refuse(refusal)
+	}
+	return currency
 }
 
 // inlineCard reads source[number]... for clients that send the card with the charge.
@@ -144,19 +148,19 @@ func (c *Call) decline(ctx context.Context, ch Charge, d *cards.Decline) error {
 }
 
 // approve stores the succeeded charge and, unless it waits for capture, moves the money.
-func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (any, error) {
+func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (Charge, error) {
 	ch.Status, ch.Paid = "succeeded", true
 	ch.Outcome.Type, ch.Outcome.NetworkStatus = "authorized", "approved_by_network"
 	ch.Outcome.SellerMessage = "Payment complete."
 	if capture {
 		if err := c.take(ctx, &ch, ch.Amount, o.Instant); err != nil {
-			return nil, err
+			return ch, err
 		}
 	}
 	ch.Disputed = o.Dispute != ""
 	hidden := chargeHidden{Refund: o.Refund, RefundEnds: o.RefundEnds, Frozen: ch.Disputed && !o.Inquiry}
 	if err := c.insert(ctx, kindCharge, ch.ID, ch, hidden); err != nil {
-		return nil, err
+		return ch, err
 	}
 	if err := c.emit(ctx, "charge.succeeded", ch, nil); err != nil || !ch.Disputed {
 		return ch, err
@@ -257,20 +261,25 @@ func captureCharge(ctx context.Context, c *Call) (any, error) {
 	if !given {
 		amount = ch.Amount
 	}
-	if err := capturable(ch, amount); err != nil {
-		return nil, err
-	}
 	set(f, "receipt_email", &ch.ReceiptEmail, receipt)
 	set(f, "transfer_group", &ch.TransferGroup, group)
 	set(f, "statement_descriptor", &ch.StatementDescriptor, descriptor)
 	set(f, "statement_descriptor_suffix", &ch.StatementDescriptorSuffix, suffix)
+	return c.captureNow(ctx, ch, o, amount)
+}
+
+// captureNow takes money that was held.
+func (c *Call) captureNow(ctx context.Context, ch Charge, o ledger.Object, amount int64) (Charge, error) {
+	if err := capturable(ch, amount); err != nil {
+		return ch, err
+	}
 	if err := c.take(ctx, &ch, amount, false); err != nil {
-		return nil, err
+		return ch, err
 	}
 	// What is not captured goes back to the card; Stripe counts it as refunded.
 	ch.AmountRefunded = ch.Amount - amount
 	if err := c.update(ctx, o, ch, nil); err != nil {
-		return nil, err
+		return ch, err
 	}
 	return ch, c.emit(ctx, "charge.captured", ch, nil)
 }
@@ -402,19 +411,27 @@ type MethodDetails struct {
 
 // CardDetails are the facts of a card that a charge repeats.
 type CardDetails struct {
-	Brand        string  `json:"brand"`
-	Checks       Checks  `json:"checks"`
-	Country      string  `json:"country"`
-	ExpMonth     int64   `json:"exp_month"`
-	ExpYear      int64   `json:"exp_year"`
-	Fingerprint  string  `json:"fingerprint"`
-	Funding      string  `json:"funding"`
-	Installments *string `json:"installments"`
-	Last4        string  `json:"last4"`
-	Mandate      *string `json:"mandate"`
-	Network      string  `json:"network"`
-	ThreeDSecure *string `json:"three_d_secure"`
-	Wallet       *string `json:"wallet"`
+	Brand        string        `json:"brand"`
+	Checks       Checks        `json:"checks"`
+	Country      string        `json:"country"`
+	ExpMonth     int64         `json:"exp_month"`
+	ExpYear      int64         `json:"exp_year"`
+	Fingerprint  string        `json:"fingerprint"`
+	Funding      string        `json:"funding"`
+	Installments *string       `json:"installments"`
+	Last4        string        `json:"last4"`
+	Mandate      *string       `json:"mandate"`
+	Network      string        `json:"network"`
+	ThreeDSecure *ThreeDSecure `json:"three_d_secure"`
+	Wallet       *string       `json:"wallet"`
+}
+
+// ThreeDSecure is how the shopper proved to be the owner of the card.
+type ThreeDSecure struct {
+	AuthenticationFlow string  `json:"authentication_flow"`
+	Result             string  `json:"result"`
+	ResultReason       *string `json:"result_reason"`
+	Version            string  `json:"version"`
 }
 
 // Checks are pass, fail, unchecked or null.
@@ -453,7 +470,10 @@ func newCharge(c *Call, in chargeInput, card Card, test cards.Card) Charge {
 
 // check sets the result of the security code in both places.
 func (ch *Charge) check(result *string) {
-	ch.Source.CVCCheck, ch.PaymentMethodDetails.Card.Checks.CVCCheck = result, result
+	ch.PaymentMethodDetails.Card.Checks.CVCCheck = result
+	if ch.Source != nil {
+		ch.Source.CVCCheck = result
+	}
 }
 
 func passed(check *string) *string {

@@ -25,6 +25,10 @@ const (
 	kindEvent    = "event"
 	kindDispute  = "dispute"
 	kindBalance  = "balance_transaction"
+	kindMethod   = "payment_method"
+	kindIntent   = "payment_intent"
+	kindSession  = "checkout.session"
+	kindEndpoint = "webhook_endpoint"
 )
 
 // insert stores a new object. hidden may be nil.

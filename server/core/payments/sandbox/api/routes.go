@@ -25,6 +25,7 @@ type Call struct {
 	Path      string // of the request
 	ID        string // the :id of the path
 	Now       time.Time
+	Version   string // the Stripe-Version the caller sent, or empty
 	RequestID string
 	Key       string // the idempotency key, or empty
 	ClientIP  string
@@ -64,6 +65,28 @@ func Routes() []Route {
 		{get, "/v1/refunds/:id", getRefund, false},
 		{post, "/v1/refunds/:id", updateRefund, false},
 
+		{post, "/v1/payment_methods", createMethod, false},
+		{get, "/v1/payment_methods/:id", getMethod, false},
+		{post, "/v1/payment_methods/:id", updateMethod, false},
+		{post, "/v1/payment_methods/:id/attach", attachMethod, false},
+		{post, "/v1/payment_methods/:id/detach", detachMethod, false},
+
+		{post, "/v1/payment_intents", createIntent, false},
+		{get, "/v1/payment_intents", listIntents, false},
+		{get, "/v1/payment_intents/:id", getIntent, false},
+		{post, "/v1/payment_intents/:id", updateIntent, false},
+		{post, "/v1/payment_intents/:id/confirm", confirmIntent, false},
+		{post, "/v1/payment_intents/:id/cancel", cancelIntent, false},
+		{post, "/v1/payment_intents/:id/capture", captureIntent, false},
+
+		{post, "/v1/checkout/sessions", createSession, false},
+		{get, "/v1/checkout/sessions", listSessions, false},
+		{get, "/v1/checkout/sessions/:id", getSession, false},
+		{post, "/v1/checkout/sessions/:id/expire", expireSession, false},
+		{get, "/v1/checkout/sessions/:id/line_items", listLineItems, false},
+		{get, "/v1/payment_pages/:id", getPage, false},
+		{post, "/v1/payment_pages/:id/confirm", confirmPage, false},
+
 		{post, "/v1/customers", createCustomer, false},
 		{get, "/v1/customers", listCustomers, false},
 		{get, "/v1/customers/:id", getCustomer, false},
@@ -73,8 +96,15 @@ func Routes() []Route {
 		{get, "/v1/events", listEvents, false},
 		{get, "/v1/events/:id", getEvent, false},
 
+		{post, "/v1/webhook_endpoints", createEndpoint, false},
+		{get, "/v1/webhook_endpoints", listEndpoints, false},
+		{get, "/v1/webhook_endpoints/:id", getEndpoint, false},
+		{post, "/v1/webhook_endpoints/:id", updateEndpoint, false},
+		{del, "/v1/webhook_endpoints/:id", deleteEndpoint, false},
+
 		{get, "/v1/disputes", listDisputes, false},
 		{get, "/v1/disputes/:id", getDispute, false},
+		{post, "/v1/disputes/:id/close", closeDispute, false},
 		{get, "/v1/balance", getBalance, false},
 		{get, "/v1/balance_transactions", listBalanceTransactions, false},
 		{get, "/v1/balance_transactions/:id", getBalanceTransaction, false},

@@ -14,7 +14,7 @@ CREATE INDEX IF NOT EXISTS object_data ON app.object USING gin (data jsonb_path_
 CREATE TABLE IF NOT EXISTS app.journal (
   seq       bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   at        timestamptz NOT NULL,
-  op        text        NOT NULL CHECK (op IN ('charge', 'refund', 'refund_failed', 'dispute')),
+  op        text        NOT NULL CHECK (op IN ('charge', 'refund', 'refund_failed', 'dispute', 'dispute_won')),
   amount    bigint      NOT NULL CHECK (amount > 0),
   currency  text        NOT NULL,
   object_id text        NOT NULL,

@@ -17,12 +17,16 @@ const (
 	takeSchemaLock = `SELECT pg_advisory_xact_lock($1)`
 	createSchema   = `CREATE SCHEMA IF NOT EXISTS `
 	hasTrigger     = `SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = 'append_only')`
-	createTrigger  = `CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON app.journal
+	hasOldCheck    = `SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass($1)
+		AND conname = 'journal_op_check' AND pg_get_constraintdef(oid) NOT LIKE '%dispute_won%')`
+	widenCheck = `ALTER TABLE app.journal DROP CONSTRAINT journal_op_check, ADD CONSTRAINT journal_op_check
+		CHECK (op IN ('charge', 'refund', 'refund_failed', 'dispute', 'dispute_won'))`
+	createTrigger = `CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON app.journal
 		FOR EACH STATEMENT EXECUTE FUNCTION app.refuse_change()`
 )
 
-// createTables runs schema.sql. The trigger is looked for first: making it again would lock the journal
-// of a running server.
+// createTables runs schema.sql. Trigger and check are looked for first: making them again would lock the
+// journal of a running server.
 func createTables(ctx context.Context, tx *pg.Tx, schema pg.Ident) error {
 	if _, err := tx.Exec(ctx, takeSchemaLock, int64(schemaLock)); err != nil {
 		return err
@@ -33,12 +37,23 @@ func createTables(ctx context.Context, tx *pg.Tx, schema pg.Ident) error {
 	if _, err := tx.Exec(ctx, schemaSQL); err != nil {
 		return err
 	}
-	var done bool
-	if err := tx.Get(ctx, &done, hasTrigger, schema.SQL()+".journal"); err != nil || done {
-		return err
+	for _, late := range []struct {
+		when    string
+		is      bool
+		execute string
+	}{{hasTrigger, false, createTrigger}, {hasOldCheck, true, widenCheck}} {
+		var found bool
+		if err := tx.Get(ctx, &found, late.when, schema.SQL()+".journal"); err != nil {
+			return err
+		}
+		if found != late.is {
+			continue
+		}
+		if _, err := tx.Exec(ctx, late.execute); err != nil {
+			return err
+		}
 	}
-	_, err := tx.Exec(ctx, createTrigger)
-	return err
+	return nil
 }
 
 const (
@@ -68,7 +83,7 @@ const (
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
 	selectMoves = `SELECT seq, at, op, amount, currency, object_id, charge_id, key FROM app.journal
 		WHERE seq > $1 ORDER BY seq LIMIT $2`
-	selectBalance = `SELECT currency, sum(CASE WHEN op IN ('charge', 'refund_failed') THEN amount ELSE -amount END)::bigint
+	selectBalance = `SELECT currency, sum(CASE WHEN op IN ('charge', 'refund_failed', 'dispute_won') THEN amount ELSE -amount END)::bigint
 		FROM app.journal GROUP BY currency`
 
 	tryKey      = `SELECT pg_try_advisory_xact_lock($1)`

@@ -30,6 +30,19 @@ func NewList(url string, objects []ledger.Object, more bool) *List {
 	return l
 }
 
+// LineItems is the list in what a session hides.
+func LineItems(session ledger.Object) (*List, error) {
+	var hidden struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(session.Hidden, &hidden); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "sandbox.stored", "a stored object cannot be read")
+	}
+	l := NewList("/v1/checkout/sessions/"+session.ID+"/line_items", nil, false)
+	l.Data = append(l.Data, hidden.Items...)
+	return l, nil
+}
+
 // Caller is who asked, as far as the answer depends on it.
 type Caller struct {
 	Tx      *ledger.Tx
@@ -77,7 +90,13 @@ func (c *Caller) shape(ctx context.Context, node map[string]any) error {
 		nodes, _ = node["data"].([]any)
 	}
 	for _, n := range nodes {
-		if m, ok := n.(map[string]any); ok && c.Version < "2022-11-15" {
+		m, _ := n.(map[string]any)
+		c.newWords(m)
+		if data, ok := m["data"].(map[string]any); ok { // an event's
+			inner, _ := data["object"].(map[string]any)
+			c.newWords(inner)
+		}
+		if c.Version < "2022-11-15" {
 			if err := c.oldShape(ctx, m); err != nil {
 				return err
 			}
@@ -94,10 +113,18 @@ func (c *Caller) shape(ctx context.Context, node map[string]any) error {
 	return nil
 }
 
+// newWords renames the ways to show a session, as version 2026-03-25 did.
+func (c *Caller) newWords(m map[string]any) {
+	mode, _ := m["ui_mode"].(string)
+	if c.Version >= "2026-03-25" && mode != "" {
+		m["ui_mode"] = mode + "_page"
+	}
+}
+
 // oldShape adds the lists that came expanded before 2022-11-15 (charges) and 2020-08-27 (customers).
 // A caller without a version gets them too.
 func (c *Caller) oldShape(ctx context.Context, m map[string]any) error {
-	for _, field := range lists[kindOf(m)] {
+	for _, field := range unasked[kindOf(m)] {
 		if m["deleted"] == true {
 			continue
 		}
@@ -118,21 +145,35 @@ func kindOf(m map[string]any) string {
 var expandable = map[string]map[string]string{
 	"charge": {
 		"balance_transaction": "balance_transaction", "customer": "customer", "failure_balance_transaction": "balance_transaction",
-		"application": "", "application_fee": "", "invoice": "", "on_behalf_of": "", "payment_intent": "",
+		"application": "", "application_fee": "", "invoice": "", "on_behalf_of": "", "payment_intent": "payment_intent",
 		"review": "", "source_transfer": "", "transfer": "",
 	},
 	"refund": {
 		"balance_transaction": "balance_transaction", "charge": "charge", "failure_balance_transaction": "balance_transaction",
-		"payment_intent": "", "source_transfer_reversal": "", "transfer_reversal": "",
+		"payment_intent": "payment_intent", "source_transfer_reversal": "", "transfer_reversal": "",
 	},
-	"customer":            {"default_source": "card", "test_clock": ""},
-	"card":                {"customer": "customer"},
-	"dispute":             {"charge": "charge", "payment_intent": ""},
+	"customer": {"default_source": "card", "test_clock": ""},
+	"card":     {"customer": "customer"},
+	"dispute":  {"charge": "charge", "payment_intent": "payment_intent"},
+	"payment_intent": {
+		"latest_charge": "charge", "customer": "customer", "payment_method": "payment_method", "application": "", "invoice": "",
+		"on_behalf_of": "", "review": "", "source": "",
+	},
+	"payment_method": {"customer": "customer"},
+	"checkout.session": {
+		"customer": "customer", "payment_intent": "payment_intent", "invoice": "", "payment_link": "", "setup_intent": "", "subscription": "",
+	},
 	"balance_transaction": {"source": "any"},
 }
 
 // lists are the fields that hold a list when they are expanded.
-var lists = map[string][]string{"charge": {"refunds"}, "customer": {"sources", "subscriptions", "tax_ids"}}
+var lists = map[string][]string{
+	"charge": {"refunds"}, "customer": {"sources", "subscriptions", "tax_ids"}, "payment_intent": {"charges"},
+	"checkout.session": {"line_items"},
+}
+
+// unasked are those that old versions show without being asked.
+var unasked = map[string][]string{"charge": lists["charge"], "customer": lists["customer"], "payment_intent": lists["payment_intent"]}
 
 // expand follows path from node and replaces the ids on its way by objects. whole is for the message.
 func (c *Caller) expand(ctx context.Context, node map[string]any, path []string, whole string) error {
@@ -206,8 +247,19 @@ func kindByID(id string) string {
 // embedded returns the list in a field of a charge or a customer: its newest ten items.
 func (c *Caller) embedded(ctx context.Context, kind string, id any, field string) (any, error) {
 	s, _ := id.(string)
+	if field == "line_items" {
+		o, err := c.Tx.Find(ctx, kind, s)
+		if err != nil {
+			return nil, err
+		}
+		items, err := LineItems(o)
+		if err != nil {
+			return nil, err
+		}
+		return tree(items)
+	}
 	url := "/v1/" + kind + "s/" + s + "/" + field
-	items := map[string]string{"refunds": "refund", "sources": "card"}[field]
+	items := map[string]string{"refunds": "refund", "sources": "card", "charges": "charge"}[field]
 	if items == "" {
 		return tree(NewList(url, nil, false))
 	}
