@@ -30,6 +30,7 @@ func (serveCommand) Run(env *environment) error {
 func (e *environment) serve(c *config.Config, log *slog.Logger, ready func(a *app.App, after string)) error {
 	// Only what uses a default logger by itself, such as an HTTP server, goes through this one.
 	slog.SetDefault(log)
+	defer holdHeapRoom()()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	a, err := app.Start(ctx, c, log, e.fns)

@@ -14,10 +14,10 @@ import (
 // grace is what a handler gets beyond the deadline to notice it and answer itself.
 const grace = 500 * time.Millisecond
 
-// deadline ends the request's context after d and, when a handler does not care, answers 503 for it. A
+// limitTime ends the request's context after d and, when a handler does not care, answers 503 for it. A
 // handler that has begun to answer is left alone: a large file may take as long as it takes. A request
 // to upgrade its connection has no deadline.
-func deadline(d time.Duration, common func(http.Header, *http.Request), next http.Handler) http.Handler {
+func limitTime(d time.Duration, common func(http.Header, *http.Request), next http.Handler) http.Handler {
 	if d <= 0 {
 		return next
 	}
@@ -27,11 +27,12 @@ func deadline(d time.Duration, common func(http.Header, *http.Request), next htt
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(x.Context, d)
+		end := x.start.Add(d)
+		ctx, cancel := context.WithDeadline(x.Context, end)
 		defer cancel()
 		x.Context = ctx // r's context is x, so r needs no copy
 		x.late.Add(1)
-		watch := time.AfterFunc(d+grace, func() { x.giveUp(common, r) })
+		watch := time.AfterFunc(time.Until(end.Add(grace)), func() { x.giveUp(common, r) })
 		defer func() {
 			watch.Stop()
 			if !x.begin() { // net/http must not get its connection back while it is in use

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -22,6 +23,7 @@ type exchange struct {
 	route  *chi.Context
 	id     [1]string // in the form of a header value
 	path   string
+	start  time.Time
 	status int // 0 until the header is written
 	bytes  int64
 	phase  atomic.Int32

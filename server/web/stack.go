@@ -28,7 +28,7 @@ func Stack(c StackConfig) func(http.Handler) http.Handler {
 	proxies := proxies(c.TrustedProxies)
 	common := commonHeaders(c.CORSHost)
 	return func(next http.Handler) http.Handler {
-		next = deadline(c.Timeout, common, next)
+		next = limitTime(c.Timeout, common, next)
 		next = limitBody(c.MaxBody, next)
 		next = headers(common, c.CORSHost != "", next)
 		return observe(c.Log, c.Metrics, proxies, next)

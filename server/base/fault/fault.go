@@ -102,10 +102,16 @@ func (e *Error) Unwrap() error { return e.cause }
 // From returns the *Error inside err. A context error becomes Timeout or Unavailable and anything
 // else Internal, with a message that reveals nothing and err as its cause. From(nil) is nil.
 func From(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	return of(err)
+}
+
+// of is apart because what it declares is allocated even when there is no error.
+func of(err error) *Error {
 	var e *Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, context.DeadlineExceeded):

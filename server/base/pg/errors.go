@@ -33,11 +33,17 @@ func State(err error) Detail {
 
 // Fault turns an error of the driver into a fault; faults and nil pass as they are.
 func Fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return faultOf(err)
+}
+
+// faultOf is apart because what it declares is allocated even when there is no error.
+func faultOf(err error) error {
 	var f *fault.Error
 	var e *pq.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &f):
 		return err
 	case errors.Is(err, sql.ErrNoRows):

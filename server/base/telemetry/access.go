@@ -10,6 +10,7 @@ import (
 
 // Access is one answered request. Path comes without its query, which may carry keys.
 type Access struct {
+	At               time.Time // when it was answered; zero: now
 	Method, Path, IP string
 	Status           int
 	Bytes            int64
@@ -38,7 +39,10 @@ func LogAccess(ctx context.Context, l *slog.Logger, a Access) {
 
 func (a Access) appendTo(b []byte, asJSON bool, level slog.Level, id string) []byte {
 	l := line{b: b, start: len(b), json: asJSON}
-	l.time("time", time.Now())
+	if a.At.IsZero() {
+		a.At = time.Now()
+	}
+	l.time("time", a.At)
 	l.text("level", level.String())
 	l.text("msg", "request")
 	l.text("method", Redact(a.Method))

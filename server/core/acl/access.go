@@ -2,6 +2,7 @@ package acl
 
 import (
 	"encoding/json"
+	"slices"
 
 	"crema/server/base/fault"
 )
@@ -37,6 +38,11 @@ type Subject struct {
 	Database string // "" is the public one, else the user id it belongs to
 }
 
+// incomplete says whether an entry lacks what it must have.
+func (e Entry) incomplete() bool {
+	return e.Level == "" || !e.Public && e.Role == "" && e.UserID == "" && e.Relation == ""
+}
+
 // wireEntry tells what was sent from what was not.
 type wireEntry struct {
 	Level    *string `json:"level"`
@@ -49,6 +55,9 @@ type wireEntry struct {
 // Decode reads a list from its JSON form. JSON null is the nil list. It fails with acl.malformed,
 // whose argument is _access.
 func Decode(raw json.RawMessage) (Access, error) {
+	if access, ok := scan(raw); ok && !slices.ContainsFunc(access, Entry.incomplete) {
+		return access, nil
+	}
 	var entries []*wireEntry
 	if err := json.Unmarshal(raw, &entries); err != nil {
 		return nil, malformed("_access must be null or an array of entries like {\"level\":\"read\",\"public\":true}")
@@ -88,5 +97,5 @@ func (w *wireEntry) entry() (Entry, bool) {
 		}
 		*s.to = *s.from
 	}
-	return e, e.Public || e.Role != "" || e.UserID != "" || e.Relation != ""
+	return e, !e.incomplete()
 }

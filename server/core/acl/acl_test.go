@@ -98,6 +98,31 @@ func column(raw []byte) any {
 	return string(raw)
 }
 
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{
+		`null`, `[]`, ` [ { "level" : "read" , "public" : true } ] `, `[{"level":"write","role":"r","user_id":"u"}]`, `[{"level":"read","role":"\u0041"}]`,
+		`[{"level":"read","public":true,"public":false}]`, `[{"level":"read","role":"a","role":""}]`, `[{"LEVEL":"read","public":true}]`, `[{"level":"read","public":truefalse}]`, `[,]`, `[{}]x`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		access, err := acl.Decode(raw)
+		if err != nil {
+			return
+		}
+		if !json.Valid(raw) {
+			t.Fatalf("%q is not JSON, got %v", raw, access)
+		}
+		again, err := acl.Decode(access.AppendJSON(nil))
+		if diff := cmp.Diff(access, again); err != nil || diff != "" {
+			t.Errorf("%q: %v %s", raw, err, diff)
+		}
+		if diff := cmp.Diff(access, acl.FromColumn(access.AppendJSON(nil))); access != nil && diff != "" {
+			t.Errorf("%q: %s", raw, diff)
+		}
+	})
+}
+
 func TestVerdict_GoAndSQLAgree(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)

@@ -1,6 +1,9 @@
 package acl
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // AppendJSON appends the list in its JSON form; the nil list is null.
 func (a Access) AppendJSON(b []byte) []byte {
@@ -82,4 +85,112 @@ func appendEscape(b []byte, c byte) []byte {
 		return append(b, '\\', 'r')
 	}
 	return append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// scanner reads lists as they are nearly always written: an array of objects whose keys and texts have
+// no escapes and whose values are texts and booleans. Anything else makes it give up.
+type scanner struct {
+	rest []byte
+	ok   bool
+}
+
+// scan returns the entries of raw; ok is false when raw must be read with care.
+func scan(raw []byte) (access Access, ok bool) {
+	s := scanner{rest: raw, ok: true}
+	s.expect('[')
+	access = Access{}
+	for s.ok && !s.accept(']') {
+		if len(access) > 0 {
+			s.expect(',')
+		}
+		access = append(access, s.entry())
+	}
+	return access, s.ok && len(s.space()) == 0
+}
+
+func (s *scanner) entry() Entry {
+	var e Entry
+	s.expect('{')
+	for first := true; s.ok && !s.accept('}'); first = false {
+		if !first {
+			s.expect(',')
+		}
+		key := s.text()
+		s.expect(':')
+		s.member(&e, key)
+	}
+	return e
+}
+
+func (s *scanner) member(e *Entry, key []byte) {
+	var field *string
+	switch string(key) {
+	case "public":
+		e.Public = s.boolean()
+		return
+	case "level":
+		switch level := s.text(); Level(level) {
+		case Read:
+			e.Level = Read
+		case Write:
+			e.Level = Write
+		default:
+			s.ok = false
+		}
+		return
+	case "role":
+		field = &e.Role
+	case "user_id":
+		field = &e.UserID
+	case "relation":
+		field = &e.Relation
+	default:
+		s.ok = false
+		return
+	}
+	*field = string(s.text())
+	s.ok = s.ok && *field != ""
+}
+
+func (s *scanner) space() []byte {
+	s.rest = bytes.TrimLeft(s.rest, " \t\r\n")
+	return s.rest
+}
+
+func (s *scanner) accept(c byte) bool {
+	if rest := s.space(); len(rest) > 0 && rest[0] == c {
+		s.rest = rest[1:]
+		return true
+	}
+	return false
+}
+
+func (s *scanner) expect(c byte) {
+	if !s.accept(c) {
+		s.ok = false
+	}
+}
+
+func (s *scanner) text() []byte {
+	s.expect('"')
+	n := bytes.IndexByte(s.rest, '"')
+	if !s.ok || n < 0 || bytes.IndexByte(s.rest[:n], '\\') >= 0 || !utf8.Valid(s.rest[:n]) {
+		s.ok = false
+		return nil
+	}
+	text := s.rest[:n]
+	s.rest = s.rest[n+1:]
+	return text
+}
+
+func (s *scanner) boolean() bool {
+	rest := s.space()
+	for _, word := range [...]string{"true", "false"} {
+		if bytes.HasPrefix(rest, []byte(word)) {
+			s.rest = rest[len(word):]
+			return word == "true"
+		}
+	}
+	s.ok = false
+	return false
 }

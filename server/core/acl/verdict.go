@@ -75,6 +75,9 @@ func FromColumn(raw []byte) Access {
 	if raw == nil {
 		return nil
 	}
+	if access, ok := scan(raw); ok {
+		return access
+	}
 	var entries []map[string]any
 	if json.Unmarshal(raw, &entries) != nil {
 		return looseEntries(raw)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 	"crema/server/base/telemetry"
 	"crema/server/core/acl"
@@ -39,9 +40,10 @@ type run struct {
 	answered bool
 
 	// What a call needs is kept here for the sake of a single allocation.
-	deadline deadline
-	call     lambda.Call
-	log      callLog
+	ctx   deadline.Context
+	watch deadline.Entry
+	call  lambda.Call
+	log   callLog
 }
 
 // serve runs f on the caller's goroutine. When f outlives its deadline, answer is called meanwhile from
@@ -52,14 +54,15 @@ func (s *Service) serve(ctx context.Context, f *function, args json.RawMessage, 
 		return
 	}
 	r := &run{service: s, function: f, args: args, start: time.Now(), answer: answer}
-	r.deadline = deadline{parent: ctx, at: r.start.Add(f.Timeout)}
-	defer r.deadline.end()
-	t := time.AfterFunc(f.Timeout+grace, r.expire)
-	defer t.Stop()
-	r.do(&r.deadline)
+	r.ctx.Start(ctx, r.start.Add(f.Timeout))
+	defer r.ctx.End()
+	s.watch.Add(&r.watch, r.start.Add(f.Timeout+grace), r)
+	defer s.watch.Remove(&r.watch)
+	r.do(&r.ctx)
 }
 
-func (r *run) expire() { r.leave(&r.deadline) }
+// Expire implements deadline.Expirer for a call of serve.
+func (r *run) Expire() { r.leave(&r.ctx) }
 
 // call runs f on a goroutine of its own and returns at the deadline, or when ctx ends, at the latest.
 func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, settle func(outcome)) outcome {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 	"crema/server/base/pg"
 	"crema/server/core/acl"
@@ -31,6 +32,7 @@ type Service struct {
 	store     store
 	byName    map[string]*function
 	calls     tracker
+	watch     deadline.Watch
 	abandoned atomic.Int64
 	cleaner   cleaner
 }

@@ -95,9 +95,12 @@ func (b *batch) results() []Result {
 
 // shareErrors gives all entries with one id the error of any of them. Wire: skygear §3.8.
 func (b *batch) shareErrors() {
-	failed := map[string]*fault.Error{}
+	var failed map[string]*fault.Error
 	for i := range b.rows {
 		if r := &b.rows[i]; r.err != nil && r.id != "" {
+			if failed == nil {
+				failed = map[string]*fault.Error{}
+			}
 			failed[r.id] = r.err
 		}
 	}
@@ -188,6 +191,8 @@ func (g *group) work(ctx context.Context, try attempt, rows []*row) error {
 	for n := 1; len(rows) > 0; n++ {
 		err := try(ctx, func(ctx context.Context, q pg.Querier) error { return g.statement(ctx, q, g, rows) })
 		switch {
+		case err == nil && !slices.ContainsFunc(rows, (*row).open):
+			return nil
 		case err == nil:
 			rows = slices.DeleteFunc(slices.Clone(rows), (*row).settled)
 			if n == raceTries {
@@ -209,6 +214,8 @@ func (g *group) work(ctx context.Context, try attempt, rows []*row) error {
 	}
 	return nil
 }
+
+func (r *row) open() bool { return !r.settled() }
 
 // isRace says whether err comes from another save of the same new id: the next try finds its row.
 func (g *group) isRace(err error) bool {
@@ -255,7 +262,10 @@ func explainData(err error, r *row) *fault.Error {
 // groups joins the open rows by type and binds them; of rows with one id each gets a group of its own.
 func (b *batch) groups(snap *schema.Snapshot, bind func(*row, *schema.Type) bool) []*group {
 	var groups []*group
-	seen := map[string]int{}
+	var seen map[string]int
+	if len(b.rows) > 1 {
+		seen = make(map[string]int, len(b.rows))
+	}
 	for i := range b.rows {
 		r := &b.rows[i]
 		if r.settled() {
@@ -312,15 +322,15 @@ func keysOf(rows []*row) []string {
 // explain finds out why a statement did not touch some of rows. A row that nothing stops stays open:
 // somebody else was quicker, and the next try sees what they did.
 func (g *group) explain(ctx context.Context, q pg.Querier, rows []*row, why func(r *row, found, here, allowed bool) *fault.Error) error {
-	open := slices.DeleteFunc(slices.Clone(rows), (*row).settled)
-	if len(open) == 0 {
+	if !slices.ContainsFunc(rows, (*row).open) {
 		return nil
 	}
+	open := slices.DeleteFunc(slices.Clone(rows), (*row).settled)
 	var version int64
 	if err := q.Get(ctx, &version, selectVersion); err != nil {
 		return err
 	}
-	if version != g.table.version {
+	if version != g.table.snap.Version {
 		return errStale
 	}
 	byKey := keyed(open)

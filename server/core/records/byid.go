@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"slices"
 
 	"crema/server/base/fault"
 	"crema/server/base/pg"
@@ -128,10 +129,10 @@ func (b *batch) deleteGroups(snap *schema.Snapshot) []*group {
 		return r.err == nil
 	})
 	b.failUnknown(snap)
-	ordered := inOrder(groups)
-	for i, g := range ordered {
+	groups = inOrder(groups)
+	slices.Reverse(groups)
+	for _, g := range groups {
 		g.statement = removeRows
-		groups[len(ordered)-1-i] = g
 	}
 	return groups
 }

@@ -64,7 +64,7 @@ func (c *compiler) constants(op string, l, r operand) (string, error) {
 	if !ok || t.Kind == schema.Sequence {
 		return "", notComparable()
 	}
-	side := operand{kind: t.Kind, underlying: sqlType(&schema.Column{FieldType: schema.FieldType{Kind: t.Kind}})}
+	side := operand{kind: t.Kind, underlying: schema.ArgType(t)}
 	left, _, err := c.as(l, side)
 	if err != nil {
 		return "", err
@@ -292,14 +292,14 @@ func (c *compiler) geometric(o operand) bool {
 
 // contains puts both sides into one reference system, which PostGIS asks for. Wire: skygear B19.
 func (c *compiler) contains(outer, inner operand) (string, error) {
-	if c.table.geo == "" {
+	if c.snap.GeoPath == "" {
 		return "", schema.NoPostGIS()
 	}
-	return "(" + c.table.geo + "st_contains(" + c.geometry(outer) + ", " + c.geometry(inner) + "))", nil
+	return "(" + c.snap.GeoPath + "st_contains(" + c.geometry(outer) + ", " + c.geometry(inner) + "))", nil
 }
 
 func (c *compiler) geometry(o operand) string {
-	g := c.table.geo
+	g := c.snap.GeoPath
 	sql := o.sql
 	switch v := o.literal.(type) {
 	case Location:

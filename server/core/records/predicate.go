@@ -243,12 +243,12 @@ func (c *compiler) function(v []any) (operand, error) {
 		return operand{}, badPredicate("distance takes a key path and a geo")
 	case c.table == nil:
 		return operand{kind: anything}, nil
-	case c.table.geo == "":
+	case c.snap.GeoPath == "":
 		return operand{}, schema.NoPostGIS()
 	case from.kind != schema.Location && from.kind != schema.Geometry:
 		return operand{}, unknownField("distance needs a field of type location")
 	}
-	g := c.table.geo
+	g := c.snap.GeoPath
 	sql := g + "st_distancesphere(" + g + "st_setsrid(" + from.sql + ", 4326), " + g + "st_setsrid(" + g +
 		"st_makepoint(" + c.args.add(point.Lng) + "::float8, " + c.args.add(point.Lat) + "::float8), 4326))"
 	return operand{sql: sql, kind: schema.Number, underlying: "float8"}, nil

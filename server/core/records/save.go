@@ -140,6 +140,9 @@ func mayCreate(a acl.Actor, t *schema.Type) bool {
 // inOrder puts groups behind the groups that their references point to. Types that point to each other
 // keep their places.
 func inOrder(groups []*group) []*group {
+	if len(groups) < 2 {
+		return groups
+	}
 	ordered := make([]*group, 0, len(groups))
 	for len(groups) > 0 {
 		i := max(0, slices.IndexFunc(groups, func(g *group) bool { return !g.waitsFor(groups) }))
@@ -272,6 +275,13 @@ func newUpsert(g *group, rows []*row) *upsert {
 			u.mixed = true
 		}
 	}
+	if !u.mixed {
+		u.sent = make([]*schema.Column, len(rows[0].cells))
+		for i, cell := range rows[0].cells {
+			u.sent[i] = cell.col
+		}
+		return u
+	}
 	sent := map[*schema.Column]bool{}
 	for _, r := range rows {
 		for _, cell := range r.cells {
@@ -279,9 +289,6 @@ func newUpsert(g *group, rows []*row) *upsert {
 				sent[cell.col] = true
 				u.sent = append(u.sent, cell.col)
 			}
-		}
-		if !u.mixed {
-			break
 		}
 	}
 	slices.SortFunc(u.sent, func(a, b *schema.Column) int { return cmp.Compare(a.Index, b.Index) })

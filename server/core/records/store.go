@@ -24,139 +24,93 @@ const placeholders = "$1 $2 $3 $4 $5 $6 $7 $8 $9 $10$11$12$13$14$15$16$17$18$19$
 // add takes a value and returns its placeholder.
 func (p *params) add(v any) string {
 	*p = append(*p, v)
-	switch n := len(*p); {
+	return placeholder(len(*p))
+}
+
+func placeholder(n int) string {
+	switch {
 	case n < 10:
 		return placeholders[3*n-3 : 3*n-1]
 	case n < 25:
 		return placeholders[3*n-3 : 3*n]
-	default:
-		return "$" + strconv.Itoa(n)
 	}
+	return "$" + strconv.Itoa(n)
 }
 
-// metaColumns are read before the data columns, in this order.
-const metaColumns = `t._id, t._database_id, t._owner_id, t._access, t._created_at, t._created_by, t._updated_at, t._updated_by`
-
-const metaCount = 8
+// metaCount is how many reserved columns come before the data columns in what is read.
+const metaCount = len(schema.MetaColumns)
 
 // table is what a statement on one record type needs to know.
 type table struct {
 	*schema.Type
 	columns []schema.Column // which are read
-	geo     string          // quoted schema of PostGIS with its dot
-	version int64           // of the schema
+	snap    *schema.Snapshot
 }
 
 func newTable(snap *schema.Snapshot, t *schema.Type) *table {
-	return &table{Type: t, columns: t.Columns, geo: snap.GeoPath, version: snap.Version}
+	return &table{Type: t, columns: t.Columns, snap: snap}
 }
 
 // selectList returns what a statement reads of the row t.
 func (t *table) selectList() string {
 	if len(t.columns) == len(t.Columns) {
-		return t.Derived(func() string { return t.listed() })
+		return t.ReadAll
 	}
-	return t.listed()
-}
-
-func (t *table) listed() string {
-	var b strings.Builder
-	b.Grow(len(metaColumns) + 24*len(t.columns))
-	b.WriteString(metaColumns)
-	for i := range t.columns {
-		b.WriteString(", ")
-		b.WriteString(t.readColumn(&t.columns[i]))
-	}
-	return b.String()
-}
-
-func (t *table) readColumn(c *schema.Column) string {
-	name := "t." + c.SQL
-	switch c.Kind {
-	case schema.Location:
-		return t.geo + "st_y(" + name + ")::text || ' ' || " + t.geo + "st_x(" + name + ")::text"
-	case schema.Geometry:
-		return t.geo + "st_asgeojson(" + name + ", 15)"
-	case schema.Unknown:
-		return "(CASE WHEN " + name + " IS NOT NULL THEN true END)"
-	}
-	return name
-}
-
-// sqlType is how an argument for a column is passed.
-func sqlType(c *schema.Column) string {
-	switch c.Kind {
-	case schema.Number:
-		return "float8"
-	case schema.Integer, schema.Sequence:
-		return c.Underlying
-	case schema.Boolean:
-		return "bool"
-	case schema.Datetime:
-		return "timestamp"
-	case schema.JSON:
-		return "jsonb"
-	}
-	return "text"
-}
-
-// stored turns the argument e of a column into what the column holds.
-func (t *table) stored(c *schema.Column, e string) string {
-	switch c.Kind {
-	case schema.Location:
-		return t.geo + "st_geomfromtext(" + e + ")"
-	case schema.Geometry:
-		return t.geo + "st_setsrid(" + t.geo + "st_geomfromgeojson(" + e + "), 0)"
-	}
-	return e
+	return schema.ReadList(t.columns)
 }
 
 // upsert is a save of some records of one type: one statement that inserts the new ones and updates
 // those which the actor may write.
 type upsert struct {
 	*group
-	rows   []*row
-	sent   []*schema.Column // what at least one row sends
-	mixed  bool             // not every row sends all of them
-	args   params
-	arrays []string // the inputs of several rows
-	names  []string
+	rows      []*row
+	sent      []*schema.Column // what at least one row sends
+	mixed     bool             // not every row sends all of them
+	args      params
+	condition string // who may write
+	first     int    // number of the first field's argument
 }
 
-// statement returns the text and fills the arguments. Rows come back only where the version of the
-// schema is the expected one and access is granted.
-func (u *upsert) statement() string {
-	u.args = make(params, 0, 12+2*len(u.sent))
-	key := u.input("text", "k", func(r *row) (string, bool) { return r.rec.Key, true })
-	database, user := u.args.add(u.scope.database)+"::text", u.args.add(u.scope.actor.UserID)+"::text"
-	now := u.args.add(timestamp(u.now)) + "::timestamp"
-	access := u.input("jsonb", "a", u.access)
-	names, values, updates := u.fields(key)
-	list := u.table.selectList()
-	b := sqlText{}
-	b.Grow(1024 + len(list) + len(names) + len(values) + len(updates))
-	b.put("INSERT INTO ", u.table.Table, " AS t (_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by", names,
-		") SELECT ", key, ", ", database, ", ", user, ", ", access, ", ", now, ", ", user, ", ", now, ", ", user, values)
+// Arguments that every save has, by their numbers. The condition's, the fields', the sequences' and
+// the silent rows' come behind them, in this order.
+const (
+	argKey = 1 + iota
+	argAccess
+	argDatabase
+	argUser
+	argNow
+	argVersion
+)
+
+// arguments fills args.
+func (u *upsert) arguments() {
+	u.args = make(params, 0, 10+2*len(u.sent))
+	u.input(func(r *row) (string, bool) { return r.rec.Key, true })
+	u.input(u.access)
+	u.args = append(u.args, u.scope.database, u.scope.actor.UserID, timestamp(u.now), u.table.snap.Version)
+	u.condition = acl.Where(u.scope.actor, acl.Write, "t", u.args.add)
+	u.first = len(u.args) + 1
+	for i, c := range u.sent {
+		u.input(func(r *row) (string, bool) {
+			cell := r.cell(i, c)
+			return cell.text, cell.given
+		})
+	}
+	for i := range u.table.Columns {
+		if c := &u.table.Columns[i]; c.Kind == schema.Sequence {
+			u.args.add(c.Sequence)
+		}
+	}
+}
+
+// input adds one value per row: as it is for one row, in an array for several.
+func (u *upsert) input(value func(*row) (string, bool)) {
 	if len(u.rows) > 1 {
-		b.put(" FROM unnest(", strings.Join(u.arrays, ", "), ") AS i(", strings.Join(u.names, ", "), ")")
-	}
-	b.put(" WHERE (SELECT version FROM app._schema_version) = ", u.args.add(u.table.version), "::bigint")
-	if !u.mayCreate {
-		// The lock keeps a row that is there from vanishing before it is updated.
-		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
-	}
-	b.put(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by", updates,
-		" WHERE t._database_id = excluded._database_id AND ", acl.Where(u.scope.actor, acl.Write, "t", u.args.add),
-		" RETURNING ", list)
-	return b.String()
-}
-
-// sqlText puts a statement together.
-type sqlText struct{ strings.Builder }
-
-func (b *sqlText) put(parts ...string) {
-	for _, p := range parts {
-		b.WriteString(p)
+		u.args.add(arrayOf(u.rows, value))
+	} else if text, ok := value(u.rows[0]); ok {
+		u.args.add(text)
+	} else {
+		u.args.add(nil)
 	}
 }
 
@@ -171,16 +125,81 @@ func (u *upsert) access(r *row) (string, bool) {
 	return string(list.AppendJSON(nil)), true
 }
 
+// shape names what the text depends on beside the type.
+func (u *upsert) shape() []byte {
+	b := append(make([]byte, 0, 64), 's', bit(len(u.rows) > 1), bit(u.mayCreate), byte(len(u.args)))
+	b = append(b, u.condition...)
+	for _, c := range u.sent {
+		b = append(b, byte(c.Index>>8), byte(c.Index))
+	}
+	return b
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// statement returns the text for the arguments. Rows come back only where the version of the schema is
+// the expected one and access is granted.
+func (u *upsert) statement() string {
+	if u.mixed {
+		return u.text()
+	}
+	return u.table.Derived(u.shape(), u.text)
+}
+
+func (u *upsert) text() string {
+	key, access := u.given(argKey, "text"), u.given(argAccess, "jsonb")
+	database, user, now := placeholder(argDatabase)+"::text", placeholder(argUser)+"::text", placeholder(argNow)+"::timestamp"
+	names, values, updates := u.fields(key)
+	var b sqlText
+	b.put("INSERT INTO ", u.table.Table, " AS t (_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by", names,
+		") SELECT ", key, ", ", database, ", ", user, ", ", access, ", ", now, ", ", user, ", ", now, ", ", user, values)
+	if len(u.rows) > 1 {
+		b.put(" FROM unnest(", placeholder(argKey), "::text[], ", placeholder(argAccess), "::jsonb[]")
+		for i, c := range u.sent {
+			b.put(", ", placeholder(u.first+i), "::", c.ArgType, "[]")
+		}
+		b.put(") AS i(a", strconv.Itoa(argKey), ", a", strconv.Itoa(argAccess))
+		for i := range u.sent {
+			b.put(", a", strconv.Itoa(u.first+i))
+		}
+		b.put(")")
+	}
+	b.put(" WHERE (SELECT version FROM ", u.table.snap.VersionTable, ") = ", placeholder(argVersion), "::bigint")
+	if !u.mayCreate {
+		// The lock keeps a row that is there from vanishing before it is updated.
+		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
+	}
+	b.put(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by", updates,
+		" WHERE t._database_id = excluded._database_id AND ", u.condition, " RETURNING ", u.table.selectList())
+	return b.String()
+}
+
+// given is the expression for an input: a plain argument for one row, a column of the unnested arrays
+// for several.
+func (u *upsert) given(n int, sqlType string) string {
+	if len(u.rows) > 1 {
+		return "i.a" + strconv.Itoa(n)
+	}
+	return placeholder(n) + "::" + sqlType
+}
+
 // fields returns the data columns of the INSERT with their values, and the assignments of the UPDATE.
 func (u *upsert) fields(key string) (names, values, updates string) {
 	var n, v, s sqlText
+	sequences := u.first + len(u.sent)
+	numbered := func(c *schema.Column, e string) string {
+		return "coalesce(" + e + ", (SELECT x." + c.SQL + " FROM " + u.table.Table + " x WHERE x._id = " + key +
+			"), nextval(" + placeholder(sequences+u.table.sequencesBefore(c)) + "::text::regclass))"
+	}
 	for i, c := range u.sent {
-		e := u.table.stored(c, u.input(sqlType(c), "f"+strconv.Itoa(i), func(r *row) (string, bool) {
-			cell := r.cell(i, c)
-			return cell.text, cell.given
-		}))
+		e := c.Stored(u.given(u.first+i, c.ArgType))
 		if c.Kind == schema.Sequence {
-			e = u.numbered(c, key, e)
+			e = numbered(c, e)
 		}
 		n.put(", ", c.SQL)
 		v.put(", ", e)
@@ -190,15 +209,20 @@ func (u *upsert) fields(key string) (names, values, updates string) {
 		// A number that nobody sends is drawn for new rows only: the default would waste one per update.
 		if c := &u.table.Columns[i]; c.Kind == schema.Sequence && !slices.Contains(u.sent, c) {
 			n.put(", ", c.SQL)
-			v.put(", ", u.numbered(c, key, "NULL"))
+			v.put(", ", numbered(c, "NULL"))
 		}
 	}
 	return n.String(), v.String(), s.String()
 }
 
-func (u *upsert) numbered(c *schema.Column, key, e string) string {
-	return "coalesce(" + e + ", (SELECT x." + c.SQL + " FROM " + u.table.Table + " x WHERE x._id = " + key +
-		"), nextval(" + u.args.add(c.Sequence) + "::text::regclass))"
+func (t *table) sequencesBefore(c *schema.Column) int {
+	n := 0
+	for i := range c.Index {
+		if t.Columns[i].Kind == schema.Sequence {
+			n++
+		}
+	}
+	return n
 }
 
 // assignment leaves the column alone in the rows that do not send it.
@@ -215,18 +239,13 @@ func (u *upsert) assignment(i int, c *schema.Column) string {
 	return "CASE WHEN t._id = ANY(" + u.args.add(pg.Array(silent)) + "::text[]) THEN t." + c.SQL + " ELSE excluded." + c.SQL + " END"
 }
 
-// input passes one value per row and returns the expression for it: a plain argument for one row, a
-// column of the unnested arrays for several.
-func (u *upsert) input(sqlType, name string, value func(*row) (string, bool)) string {
-	if len(u.rows) > 1 {
-		u.arrays = append(u.arrays, u.args.add(arrayOf(u.rows, value))+"::"+sqlType+"[]")
-		u.names = append(u.names, name)
-		return "i." + name
+// sqlText puts a statement together.
+type sqlText struct{ strings.Builder }
+
+func (b *sqlText) put(parts ...string) {
+	for _, p := range parts {
+		b.WriteString(p)
 	}
-	if text, ok := value(u.rows[0]); ok {
-		return u.args.add(text) + "::" + sqlType
-	}
-	return u.args.add(nil) + "::" + sqlType
 }
 
 // arrayOf writes an array as PostgreSQL reads it.
@@ -258,7 +277,8 @@ func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.
 
 // run executes the statement and gives the rows that came back to their senders.
 func (u *upsert) run(ctx context.Context, q pg.Querier) error {
-	statement := u.statement()
+	u.arguments()
+	statement := u.statement() // may add arguments
 	byKey := keyed(u.rows)
 	r := newReader(u.table)
 	return q.Each(ctx, statement, u.args, func(row pg.Row) error {

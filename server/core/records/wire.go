@@ -11,8 +11,32 @@ import (
 	"crema/server/core/acl"
 )
 
-// Params are the parameters of a request of the wire by name.
+// Params are the parameters of a request of the wire by name, each valid JSON.
 type Params = map[string]json.RawMessage
+
+// DecodeParams reads the first JSON value of a body, which must be an object; no value at all counts as
+// an empty one. The parameters share the memory of the body.
+func DecodeParams(body []byte) (p Params, ok bool) {
+	body = bytes.TrimSpace(body)
+	p = make(Params, 8)
+	switch {
+	case len(body) == 0:
+		return p, true
+	case body[0] != '{':
+		return nil, false
+	case !json.Valid(body): // something may follow the object
+		var first json.RawMessage
+		if json.NewDecoder(bytes.NewReader(body)).Decode(&first) != nil {
+			return nil, false
+		}
+		body = first
+	}
+	eachMember(body, func(key, value []byte) {
+		name, _ := text(key)
+		p[name] = value
+	})
+	return p, true
+}
 
 // DecodeSave reads the parameters of record:save. Entries that cannot be read stay in their place with
 // their error.
@@ -43,7 +67,7 @@ func list(p Params, name string) ([][]byte, error) {
 	switch {
 	case isNull(raw):
 		return nil, nil
-	case raw[0] != '[' || !json.Valid(raw):
+	case raw[0] != '[':
 		return nil, fault.Argument("records.not_a_list", name, "%s must be an array", name)
 	}
 	elements := [][]byte{}

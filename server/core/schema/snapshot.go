@@ -22,6 +22,10 @@ func (s *Snapshot) addTypes(columns []catalogColumn, schema pg.Ident) {
 			n = len(rest)
 		}
 		if t := typeOf(rest[:n], schema); t != nil {
+			for i := range t.Columns {
+				t.Columns[i].complete(s.GeoPath)
+			}
+			t.ReadAll = ReadList(t.Columns)
 			s.types[name] = t
 			s.names = append(s.names, name)
 		}
@@ -32,7 +36,7 @@ func (s *Snapshot) addTypes(columns []catalogColumn, schema pg.Ident) {
 
 func typeOf(columns []catalogColumn, schema pg.Ident) *Type {
 	name := columns[0].Table
-	t := &Type{Name: name, Table: schema.SQL() + "." + pg.Ident(name).SQL(), byName: map[string]int{}}
+	t := &Type{Name: name, Table: schema.SQL() + "." + pg.Ident(name).SQL(), byName: map[string]int{}, derived: map[string]string{}}
 	found := 0
 	for _, c := range columns {
 		if _, ok := slices.BinarySearch(reserved[:], c.Name); ok {

@@ -60,7 +60,10 @@ type Column struct {
 	FieldType
 	Index    int    // in Type.Columns
 	SQL      string // the name quoted
+	Read     string // the expression that reads it from the row t; a location is "lat lng"
+	ArgType  string // how its values are passed
 	Sequence string // quoted, qualified name of the sequence that numbers it, where there is one
+	geo      string
 }
 
 // Field is a field that somebody needs.
@@ -80,19 +83,34 @@ type Type struct {
 	Name          string
 	Table         string     // quoted, with the schema
 	Columns       []Column   // without the reserved ones, by name
+	ReadAll       string     // ReadList of all columns
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list
 	byName        map[string]int
-	once          sync.Once
-	derived       string
+	mu            sync.RWMutex
+	derived       map[string]string
 }
 
-// Derived returns what make returned the first time: a piece of a statement that depends on the type
-// alone. There is one such piece, the list of columns that package records reads.
-func (t *Type) Derived(make func() string) string {
-	t.once.Do(func() { t.derived = make() })
-	return t.derived
+// maxDerived bounds what is kept for one type.
+const maxDerived = 256
+
+// Derived returns what make returned for key the first time: statements that depend on the type are
+// kept as long as it lives.
+func (t *Type) Derived(key []byte, make func() string) string {
+	t.mu.RLock()
+	s, ok := t.derived[string(key)]
+	t.mu.RUnlock()
+	if ok {
+		return s
+	}
+	s = make()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.derived) < maxDerived {
+		t.derived[string(key)] = s
+	}
+	return s
 }
 
 // Column returns the field of this name, or nil.
@@ -107,9 +125,11 @@ func (t *Type) Column(name string) *Column {
 // Snapshot is a picture of all record types. It never changes.
 type Snapshot struct {
 	Version int64
-	GeoPath string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
-	types   map[string]*Type
-	names   []string
+	// VersionTable is the table with the version, quoted, for statements that compare it.
+	VersionTable string
+	GeoPath      string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
+	types        map[string]*Type
+	names        []string
 }
 
 // Type returns the record type of this name, or nil.

@@ -92,7 +92,7 @@ func (c benchCase) check() error {
 	one := c.ours.req.own()
 	one.next()
 	one.marks = nil // both get the same request
-	ours, err := ask(c.ours.addr, one)
+	ours, err := ask(c.ours.server.addr, one)
 	if err != nil {
 		return fmt.Errorf("the server: %w", err)
 	}
@@ -102,7 +102,7 @@ func (c benchCase) check() error {
 		copy(same.text[to:to+c.floor.req.width], one.text[at:])
 	}
 	same.marks = nil
-	floor, err := ask(c.floor.addr, same)
+	floor, err := ask(c.floor.server.addr, same)
 	if err != nil {
 		return fmt.Errorf("the floor: %w", err)
 	}
@@ -134,11 +134,11 @@ func sortedByID(body string) any {
 
 // fill saves the records of the query case through the server, and copies its tables for the floor.
 func (b *bench) fill(ctx context.Context) error {
-	if _, err := ask(b.ours, newRequest("POST", "/", "", saveJSON(1), keyMark, randomKey)); err != nil {
+	if _, err := ask(b.ours.addr, newRequest("POST", "/", "", saveJSON(1), keyMark, randomKey)); err != nil {
 		return err
 	}
 	for shelf := range shelves {
-		if _, err := ask(b.ours, newRequest("POST", "/", "", beansJSON(firstID+shelf), keyMark, randomKey)); err != nil {
+		if _, err := ask(b.ours.addr, newRequest("POST", "/", "", beansJSON(firstID+shelf), keyMark, randomKey)); err != nil {
 			return err
 		}
 	}

@@ -74,6 +74,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := b.startProfiles(); err != nil {
+		return err
+	}
 	t := newTable(ctx, b, o, out)
 	for _, c := range cases {
 		if !strings.Contains(c.name, o.only) {

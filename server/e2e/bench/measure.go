@@ -10,15 +10,16 @@ import (
 
 // target is one side of a case: what is sent where, and how many units of work one request does.
 type target struct {
-	addr  string
-	req   request
-	units float64
+	server *server
+	req    request
+	units  float64
 }
 
 // measurement is what one side did in all its rounds.
 type measurement struct {
 	perSecond float64 // units, the median of the rounds
 	p50, p99  time.Duration
+	cpu       time.Duration // of the server's process per request; 0 where that is not known
 }
 
 type comparison struct {
@@ -67,6 +68,7 @@ type side struct {
 	target
 	workers []*worker
 	rates   []float64 // units per second, one per round
+	cpu     time.Duration
 }
 
 type worker struct {
@@ -80,7 +82,7 @@ type worker struct {
 func connect(t target, n int) (*side, error) {
 	s := &side{target: t}
 	for range n {
-		c, err := dial(t.addr)
+		c, err := dial(t.server.addr)
 		if err != nil {
 			return s, err
 		}
@@ -96,7 +98,7 @@ func (s *side) close() {
 }
 
 func (s *side) forget() {
-	s.rates = nil
+	s.rates, s.cpu = nil, 0
 	for _, w := range s.workers {
 		w.took = w.took[:0]
 	}
@@ -105,6 +107,7 @@ func (s *side) forget() {
 // round lets all connections send one request after the other for about d. Requests in flight at the
 // end are waited for and count, as the time they take does.
 func (s *side) round(ctx context.Context, d time.Duration) error {
+	cpu := s.server.cpu()
 	start := time.Now()
 	var all sync.WaitGroup
 	for _, w := range s.workers {
@@ -112,6 +115,7 @@ func (s *side) round(ctx context.Context, d time.Duration) error {
 	}
 	all.Wait()
 	elapsed := time.Since(start)
+	s.cpu += s.server.cpu() - cpu
 	n, errs := 0, []error{ctx.Err()}
 	for _, w := range s.workers {
 		n += w.count
@@ -140,7 +144,10 @@ func (s *side) sum() measurement {
 		took = append(took, w.took...)
 	}
 	slices.Sort(took)
-	return measurement{perSecond: median(s.rates), p50: took[len(took)/2], p99: took[len(took)*99/100]}
+	return measurement{
+		perSecond: median(s.rates), p50: took[len(took)/2], p99: took[len(took)*99/100],
+		cpu: s.cpu / time.Duration(len(took)),
+	}
 }
 
 func median(values []float64) float64 {

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,8 +26,8 @@ const (
 	profileVariable = "CREMA_BENCH_PROFILE"
 )
 
-// profileEnd is the signal that ends a profile and its process.
-const profileEnd = syscall.SIGUSR1
+// profileSignal starts a profile, and ends it together with its process.
+const profileSignal = syscall.SIGUSR1
 
 // childOf returns what a copy of this program does in a role, nil for none.
 func childOf(role string) func() int {
@@ -38,42 +40,45 @@ func childOf(role string) func() int {
 	return nil
 }
 
-// profiled writes a CPU profile of main where one is asked for, until SIGUSR1 comes.
+// profiled writes a CPU profile of main where one is asked for, from the first profileSignal to the
+// second, which ends the process.
 func profiled(main func() int) func() int {
 	path := os.Getenv(profileVariable)
 	if path == "" {
 		return main
 	}
-	return func() int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, profileSignal)
+	go func() {
+		<-signals
 		f, err := os.Create(path)
 		if err == nil {
 			err = pprof.StartCPUProfile(f)
 		}
-		if err != nil {
+		<-signals
+		pprof.StopCPUProfile()
+		if err := errors.Join(err, f.Close()); err != nil {
 			fmt.Fprintln(os.Stderr, "profile:", err)
-			return 1
 		}
-		end := make(chan os.Signal, 1)
-		signal.Notify(end, profileEnd)
-		go func() {
-			<-end
-			pprof.StopCPUProfile()
-			_ = f.Close()
-			os.Exit(0)
-		}()
-		return main()
-	}
+		os.Exit(0)
+	}()
+	return main
 }
 
 // bench is everything that runs for the measuring.
 type bench struct {
-	ours, floor string // addresses
+	ours, floor *server
 	url         string // of the database
 	version     string // of PostgreSQL
 	dir         string
 	cluster     *cluster.Cluster
-	processes   []*exec.Cmd
 	profile     string
+}
+
+// server is one of the two processes under load.
+type server struct {
+	addr string
+	cmd  *exec.Cmd
 }
 
 // start makes the database and both servers. What it returns has to be stopped in any case.
@@ -99,22 +104,23 @@ func start(ctx context.Context, o options) (*bench, error) {
 }
 
 func (b *bench) startServer(ctx context.Context, root string) error {
-	var err error
-	if b.ours, err = freeAddress(); err != nil {
+	addr, err := freeAddress()
+	if err != nil {
 		return err
 	}
 	binary, err := b.build(ctx, root)
 	if err != nil {
 		return err
 	}
-	env := []string{"DATABASE_URL=" + b.url, "HOST=" + b.ours, "API_KEY=" + apiKey, "MASTER_KEY=" + masterKey, "APP_NAME=bench"}
+	env := []string{"DATABASE_URL=" + b.url, "HOST=" + addr, "API_KEY=" + apiKey, "MASTER_KEY=" + masterKey, "APP_NAME=bench"}
 	cmd := exec.Command(binary, "serve")
 	if b.profile != "" {
 		if cmd, err = b.self("server"); err != nil {
 			return err
 		}
 	}
-	return b.launch(ctx, "server", cmd, env, b.ours)
+	b.ours = &server{addr, cmd}
+	return b.launch(ctx, "server", b.ours, env)
 }
 
 func (b *bench) build(ctx context.Context, root string) (string, error) {
@@ -129,16 +135,17 @@ func (b *bench) build(ctx context.Context, root string) (string, error) {
 
 // startFloor needs the tables that the server makes.
 func (b *bench) startFloor(ctx context.Context) error {
-	var err error
-	if b.floor, err = freeAddress(); err != nil {
+	addr, err := freeAddress()
+	if err != nil {
 		return err
 	}
 	cmd, err := b.self("floor")
 	if err != nil {
 		return err
 	}
-	env := []string{"DATABASE_URL=" + b.url, addrVariable + "=" + b.floor, siteVariable + "=" + filepath.Join(b.dir, "public_html")}
-	return b.launch(ctx, "floor", cmd, env, b.floor)
+	env := []string{"DATABASE_URL=" + b.url, addrVariable + "=" + addr, siteVariable + "=" + filepath.Join(b.dir, "public_html")}
+	b.floor = &server{addr, cmd}
+	return b.launch(ctx, "floor", b.floor, env)
 }
 
 func (b *bench) self(role string) (*exec.Cmd, error) {
@@ -156,18 +163,17 @@ func (b *bench) self(role string) (*exec.Cmd, error) {
 }
 
 // launch starts a process whose output goes to a file, and waits until it answers.
-func (b *bench) launch(ctx context.Context, name string, cmd *exec.Cmd, env []string, addr string) error {
+func (b *bench) launch(ctx context.Context, name string, s *server, env []string) error {
 	log, err := os.Create(filepath.Join(b.dir, name+".log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the child has its own
-	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, log, log
-	cmd.Env = append(append(cmd.Env, env...), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
-	if err := cmd.Start(); err != nil {
+	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = b.dir, log, log
+	s.cmd.Env = append(append(s.cmd.Env, env...), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
+	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	b.processes = append(b.processes, cmd)
 	health := newRequest("GET", "/healthz", "", "", "", nil)
 	wait := time.NewTicker(20 * time.Millisecond)
 	defer wait.Stop()
@@ -177,7 +183,7 @@ func (b *bench) launch(ctx context.Context, name string, cmd *exec.Cmd, env []st
 			return ctx.Err()
 		case <-wait.C:
 		}
-		if _, err = ask(addr, health); err == nil {
+		if _, err = ask(s.addr, health); err == nil {
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -185,6 +191,20 @@ func (b *bench) launch(ctx context.Context, name string, cmd *exec.Cmd, env []st
 			return fmt.Errorf("%s does not answer: %w\n%s", name, err, text)
 		}
 	}
+}
+
+// cpu returns the CPU time that the process has taken so far, where Linux tells.
+func (s *server) cpu() time.Duration {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/stat")
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	const tick = 10 * time.Millisecond // the unit of this file on every Linux
+	return time.Duration(user+system) * tick
 }
 
 func freeAddress() (string, error) {
@@ -195,15 +215,25 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// startProfiles is called when everything is prepared.
+func (b *bench) startProfiles() error {
+	if b.profile == "" {
+		return nil
+	}
+	return errors.Join(b.ours.cmd.Process.Signal(profileSignal), b.floor.cmd.Process.Signal(profileSignal))
+}
+
 // stop ends whatever was started and removes the folder.
 func (b *bench) stop() {
 	end := os.Signal(syscall.SIGTERM)
 	if b.profile != "" {
-		end = profileEnd
+		end = profileSignal
 	}
-	for _, p := range b.processes {
-		_ = p.Process.Signal(end)
-		_ = p.Wait()
+	for _, s := range []*server{b.ours, b.floor} {
+		if s != nil && s.cmd.Process != nil {
+			_ = s.cmd.Process.Signal(end)
+			_ = s.cmd.Wait()
+		}
 	}
 	if b.cluster != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -30,8 +30,8 @@ func newTable(ctx context.Context, b *bench, o options, out io.Writer) *table {
 		processor(ctx), runtime.GOOS, runtime.GOARCH, runtime.Version(), b.version)
 	t.line("%d rounds of %s for each side.", o.rounds, o.round)
 	t.line("")
-	t.line("| case                         | conns | ours /s | floor /s | ratio |   bar |      |  p50 ours |     floor |  p99 ours |     floor |")
-	t.line("|------------------------------|------:|--------:|---------:|------:|------:|------|----------:|----------:|----------:|----------:|")
+	t.line("| case                         | conns | ours /s | floor /s | ratio |   bar |      |  p50 ours |     floor |  p99 ours |     floor | cpu ours | floor |")
+	t.line("|------------------------------|------:|--------:|---------:|------:|------:|------|----------:|----------:|----------:|----------:|---------:|------:|")
 	return t
 }
 
@@ -49,9 +49,9 @@ func (t *table) add(c benchCase, connections int, m comparison) {
 			verdict, t.missed = "MISS", true
 		}
 	}
-	t.line("| %-28s | %5d | %7.0f | %8.0f | %5.2f | %5s | %-4s | %9s | %9s | %9s | %9s |", c.name, connections,
+	t.line("| %-28s | %5d | %7.0f | %8.0f | %5.2f | %5s | %-4s | %9s | %9s | %9s | %9s | %8d | %5d |", c.name, connections,
 		m.ours.perSecond, m.floor.perSecond, m.ratio, bar, verdict,
-		short(m.ours.p50), short(m.floor.p50), short(m.ours.p99), short(m.floor.p99))
+		short(m.ours.p50), short(m.floor.p50), short(m.ours.p99), short(m.floor.p99), m.ours.cpu.Microseconds(), m.floor.cpu.Microseconds())
 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.3f ms", d.Seconds()*1000) }

@@ -1,7 +1,6 @@
 package skygear
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -40,7 +39,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		web.WriteError(w, r, err)
 		return
 	}
-	params, ok := decode(body)
+	params, ok := records.DecodeParams(body)
 	if !ok { // the wire has no envelope for what is not JSON
 		w.WriteHeader(http.StatusBadRequest)
 		return
@@ -52,16 +51,6 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return run(w, r, call{params: params, credentials: credentials(r, params)})
 	}).ServeHTTP(w, r)
-}
-
-// decode reads the first JSON value, which must be an object. Nothing at all counts as {}.
-func decode(body []byte) (records.Params, bool) {
-	params := records.Params{}
-	if len(bytes.TrimSpace(body)) == 0 {
-		return params, true
-	}
-	err := json.NewDecoder(bytes.NewReader(body)).Decode(&params)
-	return params, err == nil && params != nil
 }
 
 // resolve finds what to run: the path wins over "action"; a function wins over an action of ours.

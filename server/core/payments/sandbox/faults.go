@@ -20,13 +20,27 @@ type rule struct {
 	Match struct {
 		Method string `json:"method"` // empty: any
 		Path   string `json:"path"`   // a final * matches the rest; empty: any
+		Type   string `json:"type"`   // of a webhook's event; a final * matches the rest; empty: any
 		Nth    int    `json:"nth"`    // begins with the nth matching call; 0 is 1
 	} `json:"match"`
-	Action string `json:"action"` // drop_before, drop_after, delay, status, status_after
-	Status int    `json:"status"` // for status and status_after; 0 is 500
-	Delay  int    `json:"delay_ms"`
-	Times  int    `json:"times"` // 0 is 1
+	Action  string `json:"action"`  // drop_before, drop_after, delay, status, status_after: an API call
+	Webhook string `json:"webhook"` // duplicate, reorder, delay, drop, bad_signature, wrong_version: a delivery
+	Status  int    `json:"status"`  // for status and status_after; 0 is 500
+	Delay   int    `json:"delay_ms"`
+	Times   int    `json:"times"` // 0 is 1
+
+	wait time.Duration // before a delivery
 }
+
+// What can go wrong with a webhook.
+const (
+	hookDuplicate = "duplicate"     // sent twice
+	hookReorder   = "reorder"       // waits until later ones may have overtaken it
+	hookDelay     = "delay"         // waits for delay_ms
+	hookDrop      = "drop"          // lost for good, until it is sent again by hand
+	hookSignature = "bad_signature" // signed with another secret
+	hookVersion   = "wrong_version" // in the shape of another API version
+)
 
 // plan is what goes wrong with one request. The zero plan is nothing.
 type plan struct {
@@ -57,12 +71,18 @@ type faults struct {
 	mu     sync.Mutex
 	rules  []*rule
 	chains map[string]int
+	waited map[int64]bool // deliveries that have waited already
 }
 
-func newFaults() *faults { return &faults{chains: map[string]int{}} }
+func newFaults() *faults { return &faults{chains: map[string]int{}, waited: map[int64]bool{}} }
 
 func (f *faults) add(r rule) *wire.Error {
-	if r.Action == "" || !strings.Contains(" drop_before drop_after delay status status_after ", " "+r.Action+" ") {
+	switch {
+	case r.Webhook != "":
+		if r.Action != "" || !strings.Contains(" duplicate reorder delay drop bad_signature wrong_version ", " "+r.Webhook+" ") {
+			return wire.Invalid("webhook", "webhook must be duplicate, reorder, delay, drop, bad_signature or wrong_version, and action must be absent.")
+		}
+	case r.Action == "" || !strings.Contains(" drop_before drop_after delay status status_after ", " "+r.Action+" "):
 		return wire.Invalid("action", "action must be drop_before, drop_after, delay, status or status_after.")
 	}
 	if r.Status == 0 {
@@ -81,7 +101,7 @@ func (f *faults) add(r rule) *wire.Error {
 func (f *faults) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.rules, f.chains = nil, map[string]int{}
+	f.rules, f.chains, f.waited = nil, map[string]int{}, map[int64]bool{}
 }
 
 // next decides about one request: a rule first, then its token. Both count as used.
@@ -100,18 +120,51 @@ func (f *faults) next(q *request) (plan, error) {
 	return f.ofToken(source.Text)
 }
 
-func (r *rule) apply(method, path string) (plan, bool) {
-	prefix, open := strings.CutSuffix(r.Match.Path, "*")
-	matches := r.Times > 0 && (r.Match.Method == "" || strings.EqualFold(r.Match.Method, method)) &&
-		(r.Match.Path == "" || path == r.Match.Path || open && strings.HasPrefix(path, prefix))
-	if !matches {
-		return plan{}, false
-	}
+// like compares with a pattern: empty is any, a final * matches the rest.
+func like(pattern, s string) bool {
+	prefix, open := strings.CutSuffix(pattern, "*")
+	return pattern == "" || s == pattern || open && strings.HasPrefix(s, prefix)
+}
+
+// count says whether it is the rule's turn, now that something matches.
+func (r *rule) count() bool {
 	if r.Match.Nth > 1 {
 		r.Match.Nth--
-		return plan{}, false
+		return false
 	}
 	r.Times--
+	return true
+}
+
+// ofWebhook decides about one try of a delivery. A delivery waits at most once.
+func (f *faults) ofWebhook(kind string, delivery int64) rule {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.waited[delivery] {
+		return rule{}
+	}
+	for _, r := range f.rules {
+		if r.Webhook == "" || r.Times < 1 || !like(r.Match.Type, kind) || !r.count() {
+			continue
+		}
+		hit := *r
+		if r.Webhook == hookReorder || r.Webhook == hookDelay {
+			f.waited[delivery] = true
+			hit.wait = min(time.Duration(r.Delay)*time.Millisecond, maxDelay)
+		}
+		if r.Webhook == hookReorder {
+			hit.wait = max(hit.wait, reorderWait)
+		}
+		return hit
+	}
+	return rule{}
+}
+
+func (r *rule) apply(method, path string) (plan, bool) {
+	matches := r.Times > 0 && r.Webhook == "" && (r.Match.Method == "" || strings.EqualFold(r.Match.Method, method)) && like(r.Match.Path, path)
+	if !matches || !r.count() {
+		return plan{}, false
+	}
 	p := plan{delay: min(time.Duration(r.Delay)*time.Millisecond, maxDelay)}
 	switch r.Action {
 	case "drop_before":

@@ -9,12 +9,16 @@ import (
 
 	"crema/server/core/payments/sandbox/api"
 	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/render"
 	"crema/server/core/payments/sandbox/wire"
 )
 
 // execute runs the request in one transaction, or replays what its idempotency key did before.
 func (s *Sandbox) execute(ctx context.Context, q *request) (a answer, err error) {
 	err = s.ledger.Tx(ctx, func(ctx context.Context, tx *ledger.Tx) (err error) {
+		if q.now, err = s.now(ctx, tx); err != nil {
+			return err
+		}
 		if q.key == "" {
 			a, err = s.run(ctx, tx, q)
 			return err
@@ -22,13 +26,13 @@ func (s *Sandbox) execute(ctx context.Context, q *request) (a answer, err error)
 		a, err = s.once(ctx, tx, q)
 		return err
 	})
+	s.nudge()
 	return a, err
 }
 
 // once runs a request at most once for its key. The reservation of the key ends with the transaction,
 // so a crash never leaves a key behind that is taken.
 func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, error) {
-	now := s.c.Now()
 	sum := sha256.Sum256(wire.Canonical(q.form))
 	// Looked up before the key is taken, so that replays do not get in each other's way, and again
 	// afterwards: the call that had the key may have ended between the two.
@@ -38,7 +42,7 @@ func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, 
 				return answer{}, err
 			}
 		}
-		stored, err := tx.Reply(ctx, q.key, now.Add(-keepReplies).Unix())
+		stored, err := tx.Reply(ctx, q.key, q.now.Add(-keepReplies).Unix())
 		if err != nil {
 			return answer{}, err
 		}
@@ -52,7 +56,7 @@ func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, 
 	}
 	a.original = q.id
 	return a, tx.SaveReply(ctx, q.key, ledger.Reply{
-		Path: q.r.URL.Path, Params: sum[:], Status: a.status, Body: a.body, RequestID: q.id, Created: now.Unix(),
+		Path: q.r.URL.Path, Params: sum[:], Status: a.status, Body: a.body, RequestID: q.id, Created: q.now.Unix(),
 	})
 }
 
@@ -88,8 +92,8 @@ func (s *Sandbox) run(ctx context.Context, tx *ledger.Tx, q *request) (answer, e
 	}
 	form := wire.NewParams(q.plan.rewrite(q.form))
 	c := &api.Call{
-		Tx: tx, Form: form, Expand: form.List("expand"), Path: q.r.URL.Path, ID: q.object, Now: s.c.Now(),
-		Version: q.version, RequestID: q.id, Key: q.key, ClientIP: clientIP(q.r),
+		Tx: tx, Form: form, Expand: form.List("expand"), Path: q.r.URL.Path, ID: q.object, Now: q.now,
+		Version: q.version, RequestID: q.id, Key: q.key, ClientIP: clientIP(q.r), Origin: s.origin(q.r), Secret: s.webhookSecret,
 	}
 	result, err := q.route.Do(ctx, c)
 	var e *wire.Error
@@ -102,7 +106,7 @@ func (s *Sandbox) run(ctx context.Context, tx *ledger.Tx, q *request) (answer, e
 	if q.plan.status != 0 {
 		return errorAnswer(injected(q.plan.status))
 	}
-	body, err := api.Render(ctx, c, result)
+	body, err := (&render.Caller{Tx: tx, Version: q.version, Expand: c.Expand}).JSON(ctx, result)
 	return answer{status: http.StatusOK, body: body}, err
 }
 

@@ -23,10 +23,12 @@ const keepReplies = 24 * time.Hour
 type Config struct {
 	DB             *pg.DB           // bound to the app's schema; the tables live in schema "stripe_<app's schema>"
 	Log            *slog.Logger     // nil: no log
-	Now            func() time.Time // the sandbox's clock; nil: time.Now
+	Now            func() time.Time // nil: time.Now. The sandbox's clock is this and what was added to it, see Advance
 	SecretKey      string           // sk_test_...
 	PublishableKey string           // pk_test_...
 	AdminToken     string           // bearer token of /_sandbox/*; empty: those paths do not exist
+	PublicURL      func() string    // the origin under which browsers reach Browser, without a final slash; nil or "": the address that a call was sent to
+	Retries        []time.Duration  // waits between the tries of a webhook; nil: 1 s, 5 s, 30 s
 }
 
 // Move is one move of money. Amount is in minor units and positive.
@@ -41,8 +43,10 @@ type Sandbox struct {
 
 	life context.Context // ends with Stop: nobody waits in a delay any longer
 	end  context.CancelFunc
+	wake chan struct{} // there may be something to deliver
 	mu   sync.Mutex
 	http *http.Server
+	work sync.WaitGroup // the courier
 }
 
 // New makes the tables where they are missing; several servers may start together. It fails with
@@ -57,6 +61,9 @@ func New(ctx context.Context, c Config) (*Sandbox, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Retries == nil {
+		c.Retries = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second}
+	}
 	l, err := ledger.Open(ctx, c.DB)
 	if err != nil {
 		return nil, err
@@ -64,7 +71,7 @@ func New(ctx context.Context, c Config) (*Sandbox, error) {
 	if err := l.PruneReplies(ctx, c.Now().Add(-keepReplies).Unix()); err != nil {
 		return nil, err
 	}
-	s := &Sandbox{c: c, ledger: l, routes: api.Routes(), faults: newFaults()}
+	s := &Sandbox{c: c, ledger: l, routes: api.Routes(), faults: newFaults(), wake: make(chan struct{}, 1)}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -92,32 +99,37 @@ func (s *Sandbox) API() http.Handler {
 	})
 }
 
-// Browser answers POST /v1/tokens, below any prefix, for pages of any origin, with the publishable key.
-func (s *Sandbox) Browser() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasSuffix(r.URL.Path, tokensPath) || r.Method != http.MethodPost && r.Method != http.MethodOptions {
-			http.NotFound(w, r)
-			return
-		}
-		inner := r.Clone(r.Context())
-		inner.URL.Path = tokensPath
-		s.serve(w, inner, true)
-	})
+// Handler is API and Browser on one address.
+func (s *Sandbox) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.API())
+	mux.Handle(browserPrefix, s.Browser())
+	return mux
 }
 
-// Listen serves API on a free loopback port until Stop and returns its URL, without a final slash.
-func (s *Sandbox) Listen(ctx context.Context) (string, error) {
+// Start runs the courier, which delivers webhooks and ends what has expired, until Stop. Without Start
+// both are only written down. Several sandboxes on one database share the work.
+func (s *Sandbox) Start(context.Context) {
+	s.work.Go(s.courier)
+}
+
+// Listen is ListenOn a free loopback port.
+func (s *Sandbox) Listen(ctx context.Context) (string, error) { return s.ListenOn(ctx, "127.0.0.1:0") }
+
+// ListenOn serves Handler on an address until Stop and returns its URL, without a final slash. Keep the
+// address on loopback: whoever has the secret key may do everything.
+func (s *Sandbox) ListenOn(ctx context.Context, address string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http != nil {
 		return "", fault.New(fault.Internal, "sandbox.listening", "the sandbox listens already")
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return "", fault.Wrap(err, fault.Unavailable, "sandbox.listen", "the sandbox cannot listen on loopback")
+		return "", fault.Wrap(err, fault.Unavailable, "sandbox.listen", "the sandbox cannot listen on %s", address)
 	}
 	server := &http.Server{
-		Handler: s.API(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(s.c.Log.Handler(), slog.LevelWarn),
 	}
 	s.http = server
@@ -129,9 +141,11 @@ func (s *Sandbox) Listen(ctx context.Context) (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// Stop ends Listen: running calls finish until ctx ends, then their connections are cut. Delays end at once.
+// Stop ends Start and Listen: running calls finish until ctx ends, then their connections are cut. Delays
+// end at once; deliveries that run are taken up again later.
 func (s *Sandbox) Stop(ctx context.Context) error {
 	s.end()
+	s.work.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http == nil {
@@ -149,4 +163,34 @@ func (s *Sandbox) Stop(ctx context.Context) error {
 // Journal returns the moves after the given Seq, oldest first, at most 1000.
 func (s *Sandbox) Journal(ctx context.Context, after int64) ([]Move, error) {
 	return s.ledger.Moves(ctx, after, 1000)
+}
+
+// Advance moves the sandbox's clock forward, for every sandbox on the database, and does what is due by
+// then: sessions expire, refunds settle, idempotency keys are forgotten.
+func (s *Sandbox) Advance(ctx context.Context, d time.Duration) error {
+	if err := s.ledger.Advance(ctx, d); err != nil {
+		return err
+	}
+	now, err := s.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.ledger.PruneReplies(ctx, now.Add(-keepReplies).Unix()); err != nil {
+		return err
+	}
+	return s.settle(ctx)
+}
+
+// Now is the sandbox's time.
+func (s *Sandbox) Now(ctx context.Context) (now time.Time, err error) {
+	err = s.ledger.Tx(ctx, func(ctx context.Context, tx *ledger.Tx) error {
+		now, err = s.now(ctx, tx)
+		return err
+	})
+	return now, err
+}
+
+func (s *Sandbox) now(ctx context.Context, tx *ledger.Tx) (time.Time, error) {
+	ahead, err := tx.Ahead(ctx)
+	return s.c.Now().Add(ahead), err
 }

@@ -39,6 +39,7 @@ type request struct {
 	route   api.Route
 	object  string // the :id of the path
 	plan    plan
+	now     time.Time // of the sandbox's clock, as its transaction saw it
 }
 
 // answer is what goes back.

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 
 	"crema/server/core/payments/sandbox/cards"
 	"crema/server/core/payments/sandbox/ledger"
@@ -151,7 +154,7 @@ func (c *Call) dispute(ctx context.Context, ch Charge, o cards.Outcome) error {
 		ID: wire.NewID("dp_1", 23), Object: kindDispute, Amount: ch.Amount, BalanceTransactions: []any{}, Charge: ch.ID,
 		Created: c.Now.Unix(), Currency: ch.Currency, Evidence: map[string]any{},
 		EvidenceDetails:    EvidenceDetails{DueBy: c.Now.Unix() + 7*24*60*60},
-		IsChargeRefundable: o.Inquiry, Metadata: map[string]string{}, Reason: o.Dispute, Status: "needs_response",
+		IsChargeRefundable: o.Inquiry, Metadata: map[string]string{}, PaymentIntent: ch.PaymentIntent, Reason: o.Dispute, Status: "needs_response",
 	}
 	if o.Inquiry {
 		d.Status = "warning_needs_response"
@@ -163,7 +166,10 @@ func (c *Call) dispute(ctx context.Context, ch Charge, o cards.Outcome) error {
 	if err := c.insert(ctx, kindDispute, d.ID, d, nil); err != nil {
 		return err
 	}
-	return c.emit(ctx, "charge.dispute.created", d, nil)
+	if err := c.emit(ctx, "charge.dispute.created", d, nil); err != nil || len(d.BalanceTransactions) == 0 {
+		return err
+	}
+	return c.emit(ctx, "charge.dispute.funds_withdrawn", d, nil)
 }
 
 func (c *Call) withdraw(ctx context.Context, d *Dispute) error {
@@ -179,12 +185,109 @@ func (c *Call) withdraw(ctx context.Context, d *Dispute) error {
 	return c.move(ctx, "dispute", d.Amount, d.Currency, d.ID, d.Charge)
 }
 
+// Dispute lets the charge of the path be disputed, for tests. reason and inquiry are those of the test
+// cards; a charge that did not succeed is a 400.
+func (c *Call) Dispute(ctx context.Context, reason string, inquiry bool) (any, error) {
+	ch, o, err := lockPath[Charge](ctx, c, kindCharge, "charge")
+	if err != nil {
+		return nil, err
+	}
+	if !ch.Paid || ch.Disputed || ch.Refunded {
+		return nil, wire.Invalid("charge", "Only a charge that succeeded and is neither refunded nor disputed yet can be disputed.")
+	}
+	var hidden chargeHidden
+	if err := unmarshal(o.Hidden, &hidden); err != nil {
+		return nil, err
+	}
+	ch.Disputed, hidden.Frozen = true, !inquiry
+	if err := c.update(ctx, o, ch, hidden); err != nil {
+		return nil, err
+	}
+	if reason == "" {
+		reason = "fraudulent"
+	}
+	if err := c.dispute(ctx, ch, cards.Outcome{Dispute: reason, Inquiry: inquiry}); err != nil {
+		return nil, err
+	}
+	return c.disputeOf(ctx, ch.ID)
+}
+
+func (c *Call) disputeOf(ctx context.Context, charge string) (Dispute, error) {
+	found, _, err := c.Tx.List(ctx, ledger.Query{Kind: kindDispute, Where: map[string]any{"charge": charge}, Until: math.MaxInt64, Limit: 1})
+	if err != nil || len(found) == 0 {
+		return Dispute{}, err
+	}
+	d, _, err := decode[Dispute](found[0], nil, kindDispute, found[0].ID, "dispute")
+	return d, err
+}
+
+// CloseDispute ends the dispute about the charge of the path, for tests.
+func (c *Call) CloseDispute(ctx context.Context, won bool) (any, error) {
+	d, err := c.disputeOf(ctx, c.ID)
+	if err != nil || d.ID == "" {
+		return nil, cmp.Or(err, error(wire.NoSuch(kindDispute, c.ID, "charge").Path()))
+	}
+	c.ID = d.ID
+	return c.endDispute(ctx, won)
+}
+
+// closeDispute gives up: the customer keeps the money.
+func closeDispute(ctx context.Context, c *Call) (any, error) {
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	return c.endDispute(ctx, false)
+}
+
+func (c *Call) endDispute(ctx context.Context, won bool) (any, error) {
+	d, o, err := lockPath[Dispute](ctx, c, kindDispute, "dispute")
+	if err != nil {
+		return nil, err
+	}
+	if d.Status == "won" || d.Status == "lost" || d.Status == "warning_closed" {
+		return nil, wire.Invalid("", "This dispute is already closed.")
+	}
+	inquiry := strings.HasPrefix(d.Status, "warning")
+	d.Status = map[bool]string{true: "won", false: "lost"}[won]
+	if inquiry {
+		d.Status = "warning_closed"
+	}
+	if won && !inquiry && len(d.BalanceTransactions) > 0 {
+		if err := c.reinstate(ctx, &d); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.update(ctx, o, d, nil); err != nil {
+		return nil, err
+	}
+	return d, c.emit(ctx, "charge.dispute.closed", d, nil)
+}
+
+// reinstate brings back the money of a dispute that was won.
+func (c *Call) reinstate(ctx context.Context, d *Dispute) error {
+	id, err := c.balance(ctx, balanceMove{kind: "adjustment", source: d.ID, amount: d.Amount, currency: d.Currency})
+	if err != nil {
+		return err
+	}
+	o, err := c.Tx.Find(ctx, kindBalance, id)
+	if err != nil {
+		return err
+	}
+	d.BalanceTransactions = append(d.BalanceTransactions, o.Data)
+	if err := c.move(ctx, "dispute_won", d.Amount, d.Currency, d.ID, d.Charge); err != nil {
+		return err
+	}
+	return c.emit(ctx, "charge.dispute.funds_reinstated", *d, nil)
+}
+
 func getDispute(ctx context.Context, c *Call) (any, error) { return c.get(ctx, kindDispute, "id") }
 
 func listDisputes(ctx context.Context, c *Call) (any, error) {
 	where := map[string]any{}
-	if v := c.Form.Text("charge"); v != "" {
-		where["charge"] = v
+	for _, filter := range []string{"charge", "payment_intent"} {
+		if v := c.Form.Text(filter); v != "" {
+			where[filter] = v
+		}
 	}
 	return c.page(ctx, ledger.Query{Kind: kindDispute, Where: where})
 }

@@ -53,7 +53,7 @@ func createCharge(ctx context.Context, c *Call) (any, error) {
 func readCharge(c *Call) chargeInput {
 	f := c.Form
 	in := chargeInput{
-		amount: f.Int("amount"), currency: f.Required("currency"), customer: f.Text("customer"),
+		amount: f.Int("amount"), currency: readCurrency(f), customer: f.Text("customer"),
 		capture: f.Bool("capture", true), description: f.Optional("description"), metadata: merge(f, nil, f.Texts("metadata")),
 		email: email(f, "receipt_email"), descriptor: f.Optional("statement_descriptor"),
 		suffix: f.Optional("statement_descriptor_suffix"), shipping: readShipping(f), group: f.Optional("transfer_group"),
@@ -64,15 +64,19 @@ func readCharge(c *Call) chargeInput {
 			f.Refuse(wire.InvalidCode("parameter_missing", "", "Must provide source or customer."))
 		}
 	}
-	currency, refusal := wire.Currency(in.currency)
-	if refusal == nil {
-		in.currency, refusal = currency, wire.Amount(in.amount, currency)
-	}
-	if refusal != nil {
+	if refusal := wire.Amount(in.amount, in.currency); refusal != nil {
 		f.Refuse(refusal)
 	}
 	checkMetadata(f, in.metadata)
 	return in
+}
+
+func readCurrency(f *wire.Params) string {
+	currency, refusal := wire.Currency(f.Required("currency"))
+	if refusal != nil {
+		f.Refuse(refusal)
+	}
+	return currency
 }
 
 // inlineCard reads source[number]... for clients that send the card with the charge.
@@ -144,19 +148,19 @@ func (c *Call) decline(ctx context.Context, ch Charge, d *cards.Decline) error {
 }
 
 // approve stores the succeeded charge and, unless it waits for capture, moves the money.
-func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (any, error) {
+func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (Charge, error) {
 	ch.Status, ch.Paid = "succeeded", true
 	ch.Outcome.Type, ch.Outcome.NetworkStatus = "authorized", "approved_by_network"
 	ch.Outcome.SellerMessage = "Payment complete."
 	if capture {
 		if err := c.take(ctx, &ch, ch.Amount, o.Instant); err != nil {
-			return nil, err
+			return ch, err
 		}
 	}
 	ch.Disputed = o.Dispute != ""
 	hidden := chargeHidden{Refund: o.Refund, RefundEnds: o.RefundEnds, Frozen: ch.Disputed && !o.Inquiry}
 	if err := c.insert(ctx, kindCharge, ch.ID, ch, hidden); err != nil {
-		return nil, err
+		return ch, err
 	}
 	if err := c.emit(ctx, "charge.succeeded", ch, nil); err != nil || !ch.Disputed {
 		return ch, err
@@ -257,20 +261,25 @@ func captureCharge(ctx context.Context, c *Call) (any, error) {
 	if !given {
 		amount = ch.Amount
 	}
-	if err := capturable(ch, amount); err != nil {
-		return nil, err
-	}
 	set(f, "receipt_email", &ch.ReceiptEmail, receipt)
 	set(f, "transfer_group", &ch.TransferGroup, group)
 	set(f, "statement_descriptor", &ch.StatementDescriptor, descriptor)
 	set(f, "statement_descriptor_suffix", &ch.StatementDescriptorSuffix, suffix)
+	return c.captureNow(ctx, ch, o, amount)
+}
+
+// captureNow takes money that was held.
+func (c *Call) captureNow(ctx context.Context, ch Charge, o ledger.Object, amount int64) (Charge, error) {
+	if err := capturable(ch, amount); err != nil {
+		return ch, err
+	}
 	if err := c.take(ctx, &ch, amount, false); err != nil {
-		return nil, err
+		return ch, err
 	}
 	// What is not captured goes back to the card; Stripe counts it as refunded.
 	ch.AmountRefunded = ch.Amount - amount
 	if err := c.update(ctx, o, ch, nil); err != nil {
-		return nil, err
+		return ch, err
 	}
 	return ch, c.emit(ctx, "charge.captured", ch, nil)
 }
@@ -308,4 +317,168 @@ func set(f *wire.Params, name string, field **string, value *string) {
 	if f.Has(name) {
 		*field = value
 	}
+}
+
+// Charge is one attempt to take money from a card. Amounts are in minor units.
+type Charge struct {
+	ID                            string            `json:"id"`
+	Object                        string            `json:"object"`
+	Amount                        int64             `json:"amount"`
+	AmountCaptured                int64             `json:"amount_captured"`
+	AmountRefunded                int64             `json:"amount_refunded"`
+	Application                   *string           `json:"application"`
+	ApplicationFee                *string           `json:"application_fee"`
+	ApplicationFeeAmount          *int64            `json:"application_fee_amount"`
+	BalanceTransaction            *string           `json:"balance_transaction"`
+	BillingDetails                BillingDetails    `json:"billing_details"`
+	CalculatedStatementDescriptor *string           `json:"calculated_statement_descriptor"`
+	Captured                      bool              `json:"captured"`
+	Created                       int64             `json:"created"`
+	Currency                      string            `json:"currency"`
+	Customer                      *string           `json:"customer"`
+	Description                   *string           `json:"description"`
+	Disputed                      bool              `json:"disputed"`
+	FailureBalanceTransaction     *string           `json:"failure_balance_transaction"`
+	FailureCode                   *string           `json:"failure_code"`
+	FailureMessage                *string           `json:"failure_message"`
+	FraudDetails                  map[string]string `json:"fraud_details"`
+	Invoice                       *string           `json:"invoice"`
+	Livemode                      bool              `json:"livemode"`
+	Metadata                      map[string]string `json:"metadata"`
+	OnBehalfOf                    *string           `json:"on_behalf_of"`
+	Outcome                       Outcome           `json:"outcome"`
+	Paid                          bool              `json:"paid"`
+	PaymentIntent                 *string           `json:"payment_intent"`
+	PaymentMethod                 *string           `json:"payment_method"`
+	PaymentMethodDetails          MethodDetails     `json:"payment_method_details"`
+	ReceiptEmail                  *string           `json:"receipt_email"`
+	ReceiptNumber                 *string           `json:"receipt_number"`
+	ReceiptURL                    *string           `json:"receipt_url"`
+	Refunded                      bool              `json:"refunded"`
+	Review                        *string           `json:"review"`
+	Shipping                      *Shipping         `json:"shipping"`
+	Source                        *Card             `json:"source"`
+	SourceTransfer                *string           `json:"source_transfer"`
+	StatementDescriptor           *string           `json:"statement_descriptor"`
+	StatementDescriptorSuffix     *string           `json:"statement_descriptor_suffix"`
+	Status                        string            `json:"status"`
+	TransferData                  *string           `json:"transfer_data"`
+	TransferGroup                 *string           `json:"transfer_group"`
+}
+
+// BillingDetails is who pays, as far as the card says.
+type BillingDetails struct {
+	Address Address `json:"address"`
+	Email   *string `json:"email"`
+	Name    *string `json:"name"`
+	Phone   *string `json:"phone"`
+}
+
+// Address is a postal address.
+type Address struct {
+	City       *string `json:"city"`
+	Country    *string `json:"country"`
+	Line1      *string `json:"line1"`
+	Line2      *string `json:"line2"`
+	PostalCode *string `json:"postal_code"`
+	State      *string `json:"state"`
+}
+
+// Shipping is where the goods go.
+type Shipping struct {
+	Address        Address `json:"address"`
+	Carrier        *string `json:"carrier"`
+	Name           *string `json:"name"`
+	Phone          *string `json:"phone"`
+	TrackingNumber *string `json:"tracking_number"`
+}
+
+// Outcome is what the bank and the risk rules said.
+type Outcome struct {
+	NetworkStatus string  `json:"network_status"`
+	Reason        *string `json:"reason"`
+	RiskLevel     string  `json:"risk_level"`
+	RiskScore     int64   `json:"risk_score"`
+	SellerMessage string  `json:"seller_message"`
+	Type          string  `json:"type"`
+}
+
+// MethodDetails is the card at the time of the charge.
+type MethodDetails struct {
+	Card CardDetails `json:"card"`
+	Type string      `json:"type"`
+}
+
+// CardDetails are the facts of a card that a charge repeats.
+type CardDetails struct {
+	Brand        string        `json:"brand"`
+	Checks       Checks        `json:"checks"`
+	Country      string        `json:"country"`
+	ExpMonth     int64         `json:"exp_month"`
+	ExpYear      int64         `json:"exp_year"`
+	Fingerprint  string        `json:"fingerprint"`
+	Funding      string        `json:"funding"`
+	Installments *string       `json:"installments"`
+	Last4        string        `json:"last4"`
+	Mandate      *string       `json:"mandate"`
+	Network      string        `json:"network"`
+	ThreeDSecure *ThreeDSecure `json:"three_d_secure"`
+	Wallet       *string       `json:"wallet"`
+}
+
+// ThreeDSecure is how the shopper proved to be the owner of the card.
+type ThreeDSecure struct {
+	AuthenticationFlow string  `json:"authentication_flow"`
+	Result             string  `json:"result"`
+	ResultReason       *string `json:"result_reason"`
+	Version            string  `json:"version"`
+}
+
+// Checks are pass, fail, unchecked or null.
+type Checks struct {
+	AddressLine1Check      *string `json:"address_line1_check"`
+	AddressPostalCodeCheck *string `json:"address_postal_code_check"`
+	CVCCheck               *string `json:"cvc_check"`
+}
+
+// newCharge fills in everything but what the bank says.
+func newCharge(c *Call, in chargeInput, card Card, test cards.Card) Charge {
+	card.AddressLine1Check, card.AddressZipCheck = passed(card.AddressLine1Check), passed(card.AddressZipCheck)
+	ch := Charge{
+		ID: wire.NewID("ch_3", 22), Object: kindCharge, Amount: in.amount, Created: c.Now.Unix(), Currency: in.currency,
+		Customer: text(in.customer), Description: in.description, FraudDetails: map[string]string{},
+		Metadata: in.metadata, Outcome: Outcome{RiskLevel: "normal", RiskScore: 20}, PaymentMethod: &card.ID,
+		ReceiptEmail: in.email, Shipping: in.shipping, StatementDescriptor: in.descriptor,
+		StatementDescriptorSuffix: in.suffix, TransferGroup: in.group, Source: &card,
+	}
+	if test.Outcome.Risk != "" {
+		ch.Outcome.RiskLevel, ch.Outcome.RiskScore = test.Outcome.Risk, 75
+	}
+	ch.BillingDetails.Name = card.Name
+	ch.BillingDetails.Address = Address{
+		City: card.AddressCity, Country: card.AddressCountry, Line1: card.AddressLine1,
+		Line2: card.AddressLine2, PostalCode: card.AddressZip, State: card.AddressState,
+	}
+	ch.PaymentMethodDetails = MethodDetails{Type: "card", Card: CardDetails{
+		Brand: test.Brand.Network, Country: card.Country, ExpMonth: card.ExpMonth, ExpYear: card.ExpYear,
+		Fingerprint: card.Fingerprint, Funding: card.Funding, Last4: card.Last4, Network: test.Brand.Network,
+		Checks: Checks{AddressLine1Check: card.AddressLine1Check, AddressPostalCodeCheck: card.AddressZipCheck},
+	}}
+	ch.check(passed(card.CVCCheck))
+	return ch
+}
+
+// check sets the result of the security code in both places.
+func (ch *Charge) check(result *string) {
+	ch.PaymentMethodDetails.Card.Checks.CVCCheck = result
+	if ch.Source != nil {
+		ch.Source.CVCCheck = result
+	}
+}
+
+func passed(check *string) *string {
+	if check == nil {
+		return nil
+	}
+	return text("pass")
 }

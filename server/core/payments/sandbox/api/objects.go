@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"strings"
+	"maps"
+	"math"
 
 	"crema/server/base/fault"
 	"crema/server/core/payments/sandbox/ledger"
+	"crema/server/core/payments/sandbox/render"
 	"crema/server/core/payments/sandbox/wire"
 )
 
@@ -23,6 +25,10 @@ const (
 	kindEvent    = "event"
 	kindDispute  = "dispute"
 	kindBalance  = "balance_transaction"
+	kindMethod   = "payment_method"
+	kindIntent   = "payment_intent"
+	kindSession  = "checkout.session"
+	kindEndpoint = "webhook_endpoint"
 )
 
 // insert stores a new object. hidden may be nil.
@@ -99,61 +105,6 @@ func lockPath[T any](ctx context.Context, c *Call, kind, param string) (T, ledge
 	return v, o, err
 }
 
-// Event is what happened, with the object as it was then.
-type Event struct {
-	ID              string       `json:"id"`
-	Object          string       `json:"object"`
-	APIVersion      string       `json:"api_version"`
-	Created         int64        `json:"created"`
-	Data            EventData    `json:"data"`
-	Livemode        bool         `json:"livemode"`
-	PendingWebhooks int          `json:"pending_webhooks"`
-	Request         EventRequest `json:"request"`
-	Type            string       `json:"type"`
-}
-
-// EventData is the snapshot and, for updates, what the changed fields were before.
-type EventData struct {
-	Object             any            `json:"object"`
-	PreviousAttributes map[string]any `json:"previous_attributes,omitempty"`
-}
-
-// EventRequest is the call that caused the event.
-type EventRequest struct {
-	ID             string  `json:"id"`
-	IdempotencyKey *string `json:"idempotency_key"`
-}
-
-// emit stores an event about v.
-func (c *Call) emit(ctx context.Context, kind string, v any, previous map[string]any) error {
-	prefix := "evt_1"
-	if strings.HasPrefix(kind, "charge.") {
-		prefix = "evt_3"
-	}
-	e := Event{
-		ID: wire.NewID(prefix, 23), Object: kindEvent, APIVersion: Version, Created: c.Now.Unix(),
-		Data: EventData{v, previous}, Request: EventRequest{c.RequestID, text(c.Key)}, Type: kind,
-	}
-	return c.insert(ctx, kindEvent, e.ID, e, nil)
-}
-
-func getEvent(ctx context.Context, c *Call) (any, error) { return c.get(ctx, kindEvent, "id") }
-
-// listEvents takes type ("charge.*" too), types[], created, and delivery_success, which changes nothing:
-// nothing waits for delivery.
-func listEvents(ctx context.Context, c *Call) (any, error) {
-	types := c.Form.List("types")
-	if one := c.Form.Text("type"); one != "" {
-		types = append(types, one)
-	}
-	c.Form.Bool("delivery_success", true)
-	escape := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`)
-	for i := range types {
-		types[i] = escape.Replace(types[i])
-	}
-	return c.page(ctx, ledger.Query{Kind: kindEvent, Types: types})
-}
-
 // text returns nil for "".
 func text(s string) *string {
 	if s == "" {
@@ -171,3 +122,104 @@ func stored(err error) error {
 }
 
 func unmarshal(raw json.RawMessage, into any) error { return stored(json.Unmarshal(raw, into)) }
+
+// page answers a list endpoint: limit, starting_after, ending_before and created, on top of what q
+// selects already.
+func (c *Call) page(ctx context.Context, q ledger.Query) (any, error) {
+	q.Limit = 10
+	if n, ok := c.Form.OptionalInt("limit"); ok {
+		if n < 1 || n > 100 {
+			c.Form.Refuse(wire.InvalidCode("parameter_invalid_integer", "limit", "Invalid limit: it must be between 1 and 100."))
+		}
+		q.Limit = int(n)
+	}
+	q.After, q.Before = c.Form.Text("starting_after"), c.Form.Text("ending_before")
+	if q.After != "" && q.Before != "" {
+		c.Form.Refuse(wire.Invalid("ending_before", "Give starting_after or ending_before, not both."))
+	}
+	q.From, q.Until = c.created()
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	for param, id := range map[string]string{"starting_after": q.After, "ending_before": q.Before} {
+		if id == "" {
+			continue
+		}
+		if _, err := c.Tx.Find(ctx, q.Kind, id); fault.Is(err, "pg.no_rows") {
+			return nil, wire.NoSuch(q.Kind, id, param)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	objects, more, err := c.Tx.List(ctx, q)
+	return render.NewList(c.Path, objects, more), err
+}
+
+// created reads created=, or created[gt|gte|lt|lte]=, as inclusive bounds.
+func (c *Call) created() (from, until int64) {
+	until = math.MaxInt64
+	if !c.Form.IsGroup("created") {
+		if at, ok := c.Form.OptionalInt("created"); ok {
+			return at, at
+		}
+		return from, until
+	}
+	g := c.Form.Group("created")
+	for _, bound := range []struct {
+		name string
+		into *int64
+		off  int64
+	}{{"gt", &from, 1}, {"gte", &from, 0}, {"lt", &until, -1}, {"lte", &until, 0}} {
+		if n, ok := g.OptionalInt(bound.name); ok {
+			*bound.into = n + bound.off
+		}
+	}
+	return from, until
+}
+
+func readShipping(f *wire.Params) *Shipping {
+	g := f.Group("shipping")
+	s := &Shipping{
+		Address: readAddress(g), Carrier: g.Optional("carrier"), Name: g.Optional("name"),
+		Phone: g.Optional("phone"), TrackingNumber: g.Optional("tracking_number"),
+	}
+	if !f.IsGroup("shipping") {
+		return nil
+	}
+	return s
+}
+
+func readAddress(f *wire.Params) Address {
+	g := f.Group("address")
+	return Address{
+		City: g.Optional("city"), Country: g.Optional("country"), Line1: g.Optional("line1"),
+		Line2: g.Optional("line2"), PostalCode: g.Optional("postal_code"), State: g.Optional("state"),
+	}
+}
+
+// checkMetadata refuses more than 50 keys, keys over 40 characters and values over 500.
+func checkMetadata(f *wire.Params, m map[string]string) {
+	if len(m) > 50 {
+		f.Refuse(wire.Invalid("metadata", "You can have at most 50 metadata keys."))
+	}
+	for k, v := range m {
+		if len([]rune(k)) > 40 || len([]rune(v)) > 500 {
+			f.Refuse(wire.Invalid("metadata", "Metadata keys may have 40 characters and values 500; %.40q has more.", k))
+		}
+	}
+}
+
+// merge sets the given keys; an empty text removes its key, and metadata= removes all.
+func merge(f *wire.Params, old, given map[string]string) map[string]string {
+	merged := map[string]string{}
+	if !f.Has("metadata") || f.IsGroup("metadata") {
+		maps.Copy(merged, old)
+	}
+	for k, v := range given {
+		merged[k] = v
+		if v == "" {
+			delete(merged, k)
+		}
+	}
+	return merged
+}

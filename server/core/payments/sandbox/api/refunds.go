@@ -42,11 +42,11 @@ func createRefund(ctx context.Context, c *Call) (any, error) {
 	if charge == "" && intent == "" {
 		c.Form.Refuse(wire.InvalidCode("parameter_missing", "", "One of the following params should be provided for this request: payment_intent or charge."))
 	}
-	r, _, err := c.refund(ctx, charge, func() error {
-		if charge == "" {
-			return wire.NoSuch("payment_intent", intent, "payment_intent")
+	r, _, err := c.refund(ctx, func() (string, error) {
+		if charge != "" {
+			return charge, nil
 		}
-		return nil
+		return chargeOf(ctx, c, intent)
 	})
 	if err != nil {
 		return nil, err
@@ -54,8 +54,20 @@ func createRefund(ctx context.Context, c *Call) (any, error) {
 	return r, nil
 }
 
+// chargeOf finds the charge that paid an intent.
+func chargeOf(ctx context.Context, c *Call, intent string) (string, error) {
+	p, _, err := find[Intent](ctx, c, kindIntent, intent, "payment_intent")
+	if err == nil && (p.Status != "succeeded" || p.LatestCharge == nil) {
+		err = wire.Invalid("payment_intent", "This PaymentIntent (%s) does not have a successful charge to refund.", p.ID)
+	}
+	if err != nil {
+		return "", err
+	}
+	return *p.LatestCharge, nil
+}
+
 func createChargeRefund(ctx context.Context, c *Call) (any, error) {
-	r, _, err := c.refund(ctx, c.ID, func() error { return nil })
+	r, _, err := c.refund(ctx, c.fromPath)
 	if err != nil {
 		return nil, err
 	}
@@ -64,16 +76,18 @@ func createChargeRefund(ctx context.Context, c *Call) (any, error) {
 
 // refundCharge is the oldest form: it answers with the charge.
 func refundCharge(ctx context.Context, c *Call) (any, error) {
-	_, ch, err := c.refund(ctx, c.ID, func() error { return nil })
+	_, ch, err := c.refund(ctx, c.fromPath)
 	if err != nil {
 		return nil, err
 	}
 	return ch, nil
 }
 
-// refund reads amount, reason and metadata and refunds the charge. check runs after the parameters are
-// known to be good.
-func (c *Call) refund(ctx context.Context, charge string, check func() error) (r Refund, ch Charge, err error) {
+func (c *Call) fromPath() (string, error) { return c.ID, nil }
+
+// refund reads amount, reason and metadata and refunds the charge. which names it, after the parameters
+// are known to be good.
+func (c *Call) refund(ctx context.Context, which func() (string, error)) (r Refund, ch Charge, err error) {
 	amount, given := c.Form.OptionalInt("amount")
 	reason, metadata := c.Form.Optional("reason"), c.Form.Texts("metadata")
 	checkMetadata(c.Form, metadata)
@@ -83,7 +97,8 @@ func (c *Call) refund(ctx context.Context, charge string, check func() error) (r
 	if err := c.Form.Done(); err != nil {
 		return r, ch, err
 	}
-	if err := check(); err != nil {
+	charge, err := which()
+	if err != nil {
 		return r, ch, err
 	}
 	if err := settleRefunds(ctx, c); err != nil {
@@ -106,6 +121,7 @@ func (c *Call) refund(ctx context.Context, charge string, check func() error) (r
 	r = Refund{
 		ID: wire.NewID("re_3", 22), Object: kindRefund, Amount: amount, Charge: ch.ID, Created: c.Now.Unix(),
 		Currency: ch.Currency, Metadata: merge(c.Form, nil, metadata), Reason: reason, Status: "succeeded",
+		PaymentIntent: ch.PaymentIntent,
 	}
 	return c.giveBack(ctx, r, ch, o, hidden)
 }

@@ -1,3 +1,10 @@
+// Package api is what the sandbox's endpoints do: one file a resource, and Routes, where an endpoint is
+// one line. A handler reads its parameters, asks Form.Done, then works inside the transaction of its
+// Call; what it returns is what Stripe would show.
+//
+// Objects have the shape of version 2023-10-16; package render adds what older callers expect, and expands.
+// An error is a *wire.Error when Stripe would answer so. One with Keep commits the work done.
+// Every change emits its event and every move of money its journal row, in the same transaction.
 package api
 
 import (
@@ -22,6 +29,8 @@ type Call struct {
 	RequestID string
 	Key       string // the idempotency key, or empty
 	ClientIP  string
+	Origin    string                 // of the hosted pages, without a final slash
+	Secret    func(id string) string // the signing secret of a webhook endpoint; it is not stored
 }
 
 // Handler answers a call with an object, a *List or an error.
@@ -56,6 +65,28 @@ func Routes() []Route {
 		{get, "/v1/refunds/:id", getRefund, false},
 		{post, "/v1/refunds/:id", updateRefund, false},
 
+		{post, "/v1/payment_methods", createMethod, false},
+		{get, "/v1/payment_methods/:id", getMethod, false},
+		{post, "/v1/payment_methods/:id", updateMethod, false},
+		{post, "/v1/payment_methods/:id/attach", attachMethod, false},
+		{post, "/v1/payment_methods/:id/detach", detachMethod, false},
+
+		{post, "/v1/payment_intents", createIntent, false},
+		{get, "/v1/payment_intents", listIntents, false},
+		{get, "/v1/payment_intents/:id", getIntent, false},
+		{post, "/v1/payment_intents/:id", updateIntent, false},
+		{post, "/v1/payment_intents/:id/confirm", confirmIntent, false},
+		{post, "/v1/payment_intents/:id/cancel", cancelIntent, false},
+		{post, "/v1/payment_intents/:id/capture", captureIntent, false},
+
+		{post, "/v1/checkout/sessions", createSession, false},
+		{get, "/v1/checkout/sessions", listSessions, false},
+		{get, "/v1/checkout/sessions/:id", getSession, false},
+		{post, "/v1/checkout/sessions/:id/expire", expireSession, false},
+		{get, "/v1/checkout/sessions/:id/line_items", listLineItems, false},
+		{get, "/v1/payment_pages/:id", getPage, false},
+		{post, "/v1/payment_pages/:id/confirm", confirmPage, false},
+
 		{post, "/v1/customers", createCustomer, false},
 		{get, "/v1/customers", listCustomers, false},
 		{get, "/v1/customers/:id", getCustomer, false},
@@ -65,8 +96,15 @@ func Routes() []Route {
 		{get, "/v1/events", listEvents, false},
 		{get, "/v1/events/:id", getEvent, false},
 
+		{post, "/v1/webhook_endpoints", createEndpoint, false},
+		{get, "/v1/webhook_endpoints", listEndpoints, false},
+		{get, "/v1/webhook_endpoints/:id", getEndpoint, false},
+		{post, "/v1/webhook_endpoints/:id", updateEndpoint, false},
+		{del, "/v1/webhook_endpoints/:id", deleteEndpoint, false},
+
 		{get, "/v1/disputes", listDisputes, false},
 		{get, "/v1/disputes/:id", getDispute, false},
+		{post, "/v1/disputes/:id/close", closeDispute, false},
 		{get, "/v1/balance", getBalance, false},
 		{get, "/v1/balance_transactions", listBalanceTransactions, false},
 		{get, "/v1/balance_transactions/:id", getBalanceTransaction, false},

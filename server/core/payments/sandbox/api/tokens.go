@@ -198,3 +198,209 @@ func unchecked(given bool) *string {
 func readBehaviour(o ledger.Object) (b behaviour, err error) {
 	return b, unmarshal(o.Hidden, &b)
 }
+
+// Method is a payment method: a card that an intent can be paid with.
+type Method struct {
+	ID             string            `json:"id"`
+	Object         string            `json:"object"`
+	BillingDetails BillingDetails    `json:"billing_details"`
+	Card           MethodCard        `json:"card"`
+	Created        int64             `json:"created"`
+	Customer       *string           `json:"customer"`
+	Livemode       bool              `json:"livemode"`
+	Metadata       map[string]string `json:"metadata"`
+	Type           string            `json:"type"`
+}
+
+// MethodCard is what may be shown of the card.
+type MethodCard struct {
+	Brand             string          `json:"brand"`
+	Checks            Checks          `json:"checks"`
+	Country           string          `json:"country"`
+	ExpMonth          int64           `json:"exp_month"`
+	ExpYear           int64           `json:"exp_year"`
+	Fingerprint       string          `json:"fingerprint"`
+	Funding           string          `json:"funding"`
+	GeneratedFrom     *string         `json:"generated_from"`
+	Last4             string          `json:"last4"`
+	Networks          map[string]any  `json:"networks"`
+	ThreeDSecureUsage map[string]bool `json:"three_d_secure_usage"`
+	Wallet            *string         `json:"wallet"`
+}
+
+// methodHidden says which test card it is, and whether it has paid.
+type methodHidden struct {
+	behaviour
+	Used bool `json:"used"`
+}
+
+func createMethod(ctx context.Context, c *Call) (any, error) {
+	f := c.Form
+	if kind := f.Required("type"); kind != "" && kind != kindCard {
+		f.Refuse(wire.Invalid("type", "Invalid type: the sandbox has payment methods of type card only."))
+	}
+	if !f.Has("card") {
+		f.Refuse(wire.InvalidCode("parameter_missing", "card", "Missing required param: card."))
+	}
+	g := f.Group("card")
+	billing, metadata := readBilling(f), f.Texts("metadata")
+	checkMetadata(f, metadata)
+	token := g.Text("token")
+	var card Card
+	var hidden behaviour
+	var refusal *wire.Error
+	if token == "" {
+		card, hidden, refusal = readCard(c, g)
+	}
+	if err := f.Done(); err != nil {
+		return nil, err
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	if token != "" {
+		var err error
+		if card, hidden, err = takeToken(ctx, c, token, "card[token]"); err != nil {
+			return nil, err
+		}
+	}
+	m := newMethod(c, card, hidden)
+	m.Metadata = merge(f, nil, metadata)
+	if f.Has("billing_details") {
+		m.BillingDetails = billing
+	}
+	return m, c.insert(ctx, kindMethod, m.ID, m, methodHidden{behaviour: hidden})
+}
+
+func readBilling(f *wire.Params) BillingDetails {
+	g := f.Group("billing_details")
+	return BillingDetails{Address: readAddress(g), Email: email(g, "email"), Name: g.Optional("name"), Phone: g.Optional("phone")}
+}
+
+func newMethod(c *Call, card Card, hidden behaviour) Method {
+	test, _ := cards.ByName(hidden.Name)
+	return Method{
+		ID: wire.NewID("pm_1", 23), Object: kindMethod, Created: c.Now.Unix(), Metadata: map[string]string{}, Type: kindCard,
+		BillingDetails: BillingDetails{Name: card.Name, Address: Address{
+			City: card.AddressCity, Country: card.AddressCountry, Line1: card.AddressLine1,
+			Line2: card.AddressLine2, PostalCode: card.AddressZip, State: card.AddressState,
+		}},
+		Card: MethodCard{
+			Brand: test.Brand.Network, Country: card.Country, ExpMonth: card.ExpMonth, ExpYear: card.ExpYear,
+			Fingerprint: card.Fingerprint, Funding: card.Funding, Last4: card.Last4,
+			Checks:            Checks{card.AddressLine1Check, card.AddressZipCheck, card.CVCCheck},
+			Networks:          map[string]any{"available": []string{test.Brand.Network}, "preferred": nil},
+			ThreeDSecureUsage: map[string]bool{"supported": true},
+		},
+	}
+}
+
+// asCard is the card behind a payment method, as charges know it.
+func (m Method) asCard(test cards.Card) Card {
+	card := newCard(test, m.Card.ExpMonth, m.Card.ExpYear)
+	card.ID, card.Name, card.CVCCheck = m.ID, m.BillingDetails.Name, m.Card.Checks.CVCCheck
+	card.AddressLine1Check, card.AddressZipCheck = m.Card.Checks.AddressLine1Check, m.Card.Checks.AddressPostalCodeCheck
+	return card
+}
+
+// takeMethod locks a payment method that is to pay. A predefined one becomes a new one every time.
+func takeMethod(ctx context.Context, c *Call, id, param string) (Method, methodHidden, ledger.Object, error) {
+	if test, ok := cards.ByMethod(id); ok {
+		card := newCard(test, 12, int64(c.Now.Year()+1))
+		card.CVCCheck = unchecked(true)
+		hidden := methodHidden{behaviour: behaviour{test.Name, true}}
+		m := newMethod(c, card, hidden.behaviour)
+		if err := c.insert(ctx, kindMethod, m.ID, m, hidden); err != nil {
+			return Method{}, methodHidden{}, ledger.Object{}, err
+		}
+		id = m.ID
+	}
+	m, o, err := lock[Method](ctx, c, kindMethod, id, param)
+	if err != nil {
+		return Method{}, methodHidden{}, o, err
+	}
+	var hidden methodHidden
+	if err := unmarshal(o.Hidden, &hidden); err != nil {
+		return Method{}, methodHidden{}, o, err
+	}
+	if hidden.Used && m.Customer == nil {
+		return m, hidden, o, wire.Invalid(param, "The payment method %s has paid already without belonging to a customer, or was detached. It may not be used again; make a new one.", m.ID)
+	}
+	return m, hidden, o, nil
+}
+
+func getMethod(ctx context.Context, c *Call) (any, error) {
+	return c.get(ctx, kindMethod, "payment_method")
+}
+
+func updateMethod(ctx context.Context, c *Call) (any, error) {
+	billing, metadata := readBilling(c.Form), c.Form.Texts("metadata")
+	checkMetadata(c.Form, metadata)
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	m, o, err := lockPath[Method](ctx, c, kindMethod, "payment_method")
+	if err != nil {
+		return nil, err
+	}
+	if c.Form.Has("billing_details") {
+		m.BillingDetails = billing
+	}
+	m.Metadata = merge(c.Form, m.Metadata, metadata)
+	if err := c.update(ctx, o, m, nil); err != nil {
+		return nil, err
+	}
+	return m, c.emit(ctx, "payment_method.updated", m, nil)
+}
+
+func attachMethod(ctx context.Context, c *Call) (any, error) {
+	customer := c.Form.Required("customer")
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	u, _, err := find[Customer](ctx, c, kindCustomer, customer, "customer")
+	if err == nil && u.Deleted {
+		err = wire.NoSuch("customer", customer, "customer")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, hidden, o, err := takeMethod(ctx, c, c.ID, "payment_method")
+	if err != nil {
+		return nil, err
+	}
+	test, _ := cards.ByName(hidden.Name)
+	switch d := test.Outcome.Decline; {
+	case d != nil && !test.Outcome.Attach:
+		return nil, wire.Card(d.Code, d.Decline, d.Param, d.Message)
+	case m.Customer != nil && *m.Customer != u.ID:
+		return nil, wire.Invalid("", "The payment method you provided has already been attached to a customer.")
+	}
+	m.Customer, m.Card.Checks.CVCCheck = &u.ID, passed(m.Card.Checks.CVCCheck)
+	if err := c.update(ctx, o, m, hidden); err != nil {
+		return nil, err
+	}
+	return m, c.emit(ctx, "payment_method.attached", m, nil)
+}
+
+func detachMethod(ctx context.Context, c *Call) (any, error) {
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	m, o, err := lockPath[Method](ctx, c, kindMethod, "payment_method")
+	if err != nil {
+		return nil, err
+	}
+	if m.Customer == nil {
+		return nil, wire.Invalid("", "The payment method you provided is not attached to a customer so detachment is impossible.")
+	}
+	hidden := methodHidden{Used: true}
+	if err := unmarshal(o.Hidden, &hidden.behaviour); err != nil {
+		return nil, err
+	}
+	m.Customer = nil
+	if err := c.update(ctx, o, m, hidden); err != nil {
+		return nil, err
+	}
+	return m, c.emit(ctx, "payment_method.detached", m, nil)
+}

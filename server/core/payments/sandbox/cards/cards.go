@@ -26,14 +26,16 @@ type Brand struct {
 // Outcome is what happens to a charge. The zero Outcome is approval.
 type Outcome struct {
 	Decline    *Decline
-	Attach     bool   // declined at the charge only: a customer may still keep the card
-	OnlyCVC    bool   // declined only when a security code was given
-	Risk       string // "" is normal
-	Instant    bool   // funds are available at once
-	Dispute    string // reason of the dispute that follows; "" when none does
-	Inquiry    bool   // the dispute is only a question: no money is withdrawn
-	Refund     string // status that refunds begin with; "" is succeeded
-	RefundEnds string // status that they reach later; "" when they stay
+	Attach     bool     // declined at the charge only: a customer may still keep the card
+	OnlyCVC    bool     // declined only when a security code was given
+	Risk       string   // "" is normal
+	Instant    bool     // funds are available at once
+	Dispute    string   // reason of the dispute that follows; "" when none does
+	Challenge  bool     // a payment intent asks the shopper to authenticate first; Decline is for plain charges
+	After      *Decline // what the bank says although the shopper has authenticated; nil: yes
+	Inquiry    bool     // the dispute is only a question: no money is withdrawn
+	Refund     string   // status that refunds begin with; "" is succeeded
+	RefundEnds string   // status that they reach later; "" when they stay
 }
 
 // Decline is how a bank says no.
@@ -78,8 +80,15 @@ func velocity() Outcome {
 // authenticate is a card that wants 3-D Secure, which a charge on a token cannot offer.
 func authenticate() Outcome {
 	o := declined("authentication_required")
-	o.Attach = true
+	o.Attach, o.Challenge = true, true
 	o.Decline.Message = "Your card was declined. This transaction requires authentication."
+	return o
+}
+
+// authenticateInVain is declined even after that.
+func authenticateInVain() Outcome {
+	o := authenticate()
+	o.After = declined("generic_decline").Decline
 	return o
 }
 
@@ -134,7 +143,7 @@ func All() []Card {
 		{"cvcCheckFail", "4000000000000101", "tok_cvcCheckFail", visa, credit, attachable(wrongCVC(true))},
 		{"threeDSecure2Required", "4000000000003220", "tok_threeDSecure2Required", visa, credit, authenticate()},
 		{"authenticationRequired", "4000002760003184", "", visa, credit, authenticate()},
-		{"threeDSecureRequiredChargeDeclined", "4000008400001629", "", visa, credit, authenticate()},
+		{"threeDSecureRequiredChargeDeclined", "4000008400001629", "", visa, credit, authenticateInVain()},
 		{"createDispute", "4000000000000259", "tok_createDispute", visa, credit, Outcome{Dispute: "fraudulent"}},
 		{"createDisputeProductNotReceived", "4000000000002685", "tok_createDisputeProductNotReceived", visa, credit, Outcome{Dispute: "product_not_received"}},
 		{"createDisputeInquiry", "4000000000001976", "tok_createDisputeInquiry", visa, credit, Outcome{Dispute: "fraudulent", Inquiry: true}},
@@ -152,6 +161,21 @@ func ByToken(token string) (Card, bool) {
 		token = "tok_visa"
 	}
 	return find(func(c Card) bool { return c.Token != "" && c.Token == token })
+}
+
+// ByMethod finds the card of a predefined payment method: pm_card_<name>, where visa_ in the name may be
+// left out or added.
+func ByMethod(id string) (Card, bool) {
+	name, ours := strings.CutPrefix(id, "pm_card_")
+	if !ours {
+		return Card{}, false
+	}
+	for _, n := range []string{name, strings.TrimPrefix(name, "visa_"), "visa_" + name} {
+		if c, ok := ByName(n); ok {
+			return c, true
+		}
+	}
+	return Card{}, false
 }
 
 // ByNumber finds the card of a number without spaces.

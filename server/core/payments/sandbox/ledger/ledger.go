@@ -24,7 +24,7 @@ type Object struct {
 type Move struct {
 	Seq      int64     `json:"seq" db:"seq"`
 	At       time.Time `json:"at" db:"at"`
-	Op       string    `json:"op" db:"op"`             // charge, refund, refund_failed, dispute
+	Op       string    `json:"op" db:"op"`             // charge, refund, refund_failed, dispute, dispute_won
 	Amount   int64     `json:"amount" db:"amount"`     // minor units, positive
 	Currency string    `json:"currency" db:"currency"` // lower case
 	ObjectID string    `json:"object_id" db:"object_id"`
@@ -48,6 +48,7 @@ type Query struct {
 	Where  map[string]any // fields of Data that must be equal
 	Types  []string       // LIKE patterns for Data's field "type"
 	From   int64          // created at or after
+	Except map[string]any // fields of Data that must not all be equal
 	Until  int64          // created at or before
 	After  string         // the page follows this object, newest first
 	Before string         // the page precedes this object
@@ -124,13 +125,17 @@ func (t *Tx) List(ctx context.Context, q Query) ([]Object, bool, error) {
 	if q.Where == nil {
 		where = []byte("{}")
 	}
+	except, err := json.Marshal(q.Except)
+	if err != nil {
+		return nil, false, fault.From(err)
+	}
 	statement, edge := listNewest, q.After
 	if q.Before != "" {
 		statement, edge = listOldest, q.Before
 	}
 	page := []Object{}
 	err = t.tx.Select(ctx, &page, statement,
-		q.Kind, string(where), pg.Array(q.Types), q.From, q.Until, edge, q.Limit+1)
+		q.Kind, string(where), pg.Array(q.Types), q.From, q.Until, edge, q.Limit+1, string(except))
 	if err != nil {
 		return nil, false, err
 	}
@@ -168,6 +173,14 @@ func (t *Tx) TakeKey(ctx context.Context, key string) (bool, error) {
 	_, _ = h.Write([]byte(t.schema + "\x00" + key))
 	var got bool
 	return got, t.tx.Get(ctx, &got, tryKey, int64(h.Sum64())) //nolint:gosec // only the bits count
+}
+
+// Alone keeps other transactions that say the same name waiting until this one ends.
+func (t *Tx) Alone(ctx context.Context, name string) error {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(t.schema + "\x00alone\x00" + name))
+	_, err := t.tx.Exec(ctx, takeSchemaLock, int64(h.Sum64())) //nolint:gosec // only the bits count
+	return err
 }
 
 // Reply returns what is stored under the key and not older than since; nil when there is nothing.

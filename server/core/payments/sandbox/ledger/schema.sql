@@ -8,12 +8,13 @@ CREATE TABLE IF NOT EXISTS app.object (
   hidden  jsonb  NOT NULL DEFAULT '{}' -- what only the sandbox knows
 );
 CREATE INDEX IF NOT EXISTS object_kind_seq ON app.object (kind, seq DESC);
+CREATE INDEX IF NOT EXISTS object_due ON app.object (kind, ((hidden->>'due')::bigint)) WHERE hidden ? 'due';
 CREATE INDEX IF NOT EXISTS object_data ON app.object USING gin (data jsonb_path_ops);
 
 CREATE TABLE IF NOT EXISTS app.journal (
   seq       bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
   at        timestamptz NOT NULL,
-  op        text        NOT NULL CHECK (op IN ('charge', 'refund', 'refund_failed', 'dispute')),
+  op        text        NOT NULL CHECK (op IN ('charge', 'refund', 'refund_failed', 'dispute', 'dispute_won')),
   amount    bigint      NOT NULL CHECK (amount > 0),
   currency  text        NOT NULL,
   object_id text        NOT NULL,
@@ -31,6 +32,26 @@ CREATE TABLE IF NOT EXISTS app.reply (
   created    bigint NOT NULL
 );
 CREATE INDEX IF NOT EXISTS reply_created ON app.reply (created);
+
+-- How far the sandbox's clock is ahead of the real one.
+CREATE TABLE IF NOT EXISTS app.clock (
+  one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+  ahead bigint  NOT NULL DEFAULT 0 -- microseconds
+);
+INSERT INTO app.clock DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- An event on its way to a webhook endpoint. Times are of the real clock.
+CREATE TABLE IF NOT EXISTS app.delivery (
+  id          bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+  event_id    text        NOT NULL,
+  endpoint_id text        NOT NULL,
+  state       text        NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'failed')),
+  tries       int         NOT NULL DEFAULT 0,
+  status      int         NOT NULL DEFAULT 0,     -- last HTTP status; 0: no answer
+  next_at     timestamptz NOT NULL DEFAULT now()  -- next try, or end of the lease of the one that runs
+);
+CREATE INDEX IF NOT EXISTS delivery_due ON app.delivery (next_at, id) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS delivery_event ON app.delivery (event_id);
 
 CREATE OR REPLACE FUNCTION app.refuse_change() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN RAISE EXCEPTION 'the journal is append-only'; END $$;

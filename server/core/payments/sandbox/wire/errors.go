@@ -26,6 +26,8 @@ type Error struct {
 	DocURL      string `json:"doc_url,omitempty"`
 	Message     string `json:"message"`
 	Param       string `json:"param,omitempty"`
+	Intent      any    `json:"payment_intent,omitempty"` // as it is after the error
+	Method      any    `json:"payment_method,omitempty"`
 	Type        string `json:"type"`
 }
 
@@ -37,10 +39,16 @@ func (e *Error) Error() string {
 // Body returns {"error": {...}}.
 func (e *Error) Body() ([]byte, error) {
 	c := *e
-	if c.Code != "" {
-		c.DocURL = "https://stripe.com/docs/error-codes/" + strings.ReplaceAll(c.Code, "_", "-")
-	}
+	c.DocURL = DocURL(c.Code)
 	return json.MarshalIndent(map[string]any{"error": c}, "", "  ")
+}
+
+// DocURL is where Stripe explains a code; "" for none.
+func DocURL(code string) string {
+	if code == "" {
+		return ""
+	}
+	return "https://stripe.com/docs/error-codes/" + strings.ReplaceAll(code, "_", "-")
 }
 
 // Invalid is a 400 about a parameter, without a code.

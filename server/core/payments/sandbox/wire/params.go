@@ -139,21 +139,38 @@ func (p *Params) Group(name string) *Params {
 	return g
 }
 
+// Groups returns the elements of a list of groups, name[0][...]=, in order.
+func (p *Params) Groups(name string) []*Params {
+	g := p.Group(name)
+	var out []*Params
+	for _, k := range g.indices() {
+		out = append(out, g.Group(k))
+	}
+	return out
+}
+
 // List returns the texts name[]= or name[0]=, in order.
 func (p *Params) List(name string) []string {
 	g := p.Group(name)
-	keys := slices.SortedFunc(maps.Keys(g.form), func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-	})
 	var out []string
-	for _, k := range keys {
-		if _, err := strconv.ParseUint(k, 10, 32); err != nil {
-			p.fail(Invalid(g.name, "Invalid array: %s must be given as %s[]=value.", g.name, g.name))
-			return nil
-		}
+	for _, k := range g.indices() {
 		out = append(out, g.Text(k))
 	}
 	return out
+}
+
+// indices returns the keys of a list, in order; nil, and an error, when it is none.
+func (p *Params) indices() []string {
+	keys := slices.SortedFunc(maps.Keys(p.form), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	for _, k := range keys {
+		if _, err := strconv.ParseUint(k, 10, 32); err != nil {
+			p.fail(Invalid(p.name, "Invalid array: %s must be given as %s[]=value.", p.name, p.name))
+			return nil
+		}
+	}
+	return keys
 }
 
 // Texts returns every key of the group name with its text.

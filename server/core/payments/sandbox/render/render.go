@@ -1,4 +1,4 @@
-package api
+package render
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ type List struct {
 	URL     string            `json:"url"`
 }
 
-// newList never has null for its data.
-func newList(url string, objects []ledger.Object, more bool) *List {
+// NewList makes a page of the objects; Data is never null.
+func NewList(url string, objects []ledger.Object, more bool) *List {
 	l := &List{Object: "list", URL: url, HasMore: more, Data: []json.RawMessage{}}
 	for _, o := range objects {
 		l.Data = append(l.Data, o.Data)
@@ -30,62 +30,29 @@ func newList(url string, objects []ledger.Object, more bool) *List {
 	return l
 }
 
-// page answers a list endpoint: limit, starting_after, ending_before and created, on top of what q
-// selects already.
-func (c *Call) page(ctx context.Context, q ledger.Query) (any, error) {
-	q.Limit = 10
-	if n, ok := c.Form.OptionalInt("limit"); ok {
-		if n < 1 || n > 100 {
-			c.Form.Refuse(wire.InvalidCode("parameter_invalid_integer", "limit", "Invalid limit: it must be between 1 and 100."))
-		}
-		q.Limit = int(n)
+// LineItems is the list in what a session hides.
+func LineItems(session ledger.Object) (*List, error) {
+	var hidden struct {
+		Items []json.RawMessage `json:"items"`
 	}
-	q.After, q.Before = c.Form.Text("starting_after"), c.Form.Text("ending_before")
-	if q.After != "" && q.Before != "" {
-		c.Form.Refuse(wire.Invalid("ending_before", "Give starting_after or ending_before, not both."))
+	if err := json.Unmarshal(session.Hidden, &hidden); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "sandbox.stored", "a stored object cannot be read")
 	}
-	q.From, q.Until = c.created()
-	if err := c.Form.Done(); err != nil {
-		return nil, err
-	}
-	for param, id := range map[string]string{"starting_after": q.After, "ending_before": q.Before} {
-		if id == "" {
-			continue
-		}
-		if _, err := c.Tx.Find(ctx, q.Kind, id); fault.Is(err, "pg.no_rows") {
-			return nil, wire.NoSuch(q.Kind, id, param)
-		} else if err != nil {
-			return nil, err
-		}
-	}
-	objects, more, err := c.Tx.List(ctx, q)
-	return newList(c.Path, objects, more), err
+	l := NewList("/v1/checkout/sessions/"+session.ID+"/line_items", nil, false)
+	l.Data = append(l.Data, hidden.Items...)
+	return l, nil
 }
 
-// created reads created=, or created[gt|gte|lt|lte]=, as inclusive bounds.
-func (c *Call) created() (from, until int64) {
-	until = math.MaxInt64
-	if !c.Form.IsGroup("created") {
-		if at, ok := c.Form.OptionalInt("created"); ok {
-			return at, at
-		}
-		return from, until
-	}
-	g := c.Form.Group("created")
-	for _, bound := range []struct {
-		name string
-		into *int64
-		off  int64
-	}{{"gt", &from, 1}, {"gte", &from, 0}, {"lt", &until, -1}, {"lte", &until, 0}} {
-		if n, ok := g.OptionalInt(bound.name); ok {
-			*bound.into = n + bound.off
-		}
-	}
-	return from, until
+// Caller is who asked, as far as the answer depends on it.
+type Caller struct {
+	Tx      *ledger.Tx
+	Version string   // the Stripe-Version that was sent, or empty
+	Expand  []string // dotted paths
 }
 
-// Render encodes what a handler returned: expanded as the caller asked, in the shape of its version.
-func Render(ctx context.Context, c *Call, result any) ([]byte, error) {
+// JSON encodes what a handler returned: expanded as the caller asked, in the shape of its version. Fails
+// with a 400 *wire.Error about expand.
+func (c *Caller) JSON(ctx context.Context, result any) ([]byte, error) {
 	raw, err := json.Marshal(result)
 	if err != nil {
 		return nil, fault.From(err)
@@ -111,16 +78,25 @@ func Render(ctx context.Context, c *Call, result any) ([]byte, error) {
 func parse(raw []byte) (tree any, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
-	return tree, stored(d.Decode(&tree))
+	if err := d.Decode(&tree); err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "sandbox.stored", "a stored object cannot be read")
+	}
+	return tree, nil
 }
 
-func (c *Call) shape(ctx context.Context, node map[string]any) error {
+func (c *Caller) shape(ctx context.Context, node map[string]any) error {
 	nodes := []any{node}
 	if node["object"] == "list" {
 		nodes, _ = node["data"].([]any)
 	}
 	for _, n := range nodes {
-		if m, ok := n.(map[string]any); ok && c.Version < "2022-11-15" {
+		m, _ := n.(map[string]any)
+		c.newWords(m)
+		if data, ok := m["data"].(map[string]any); ok { // an event's
+			inner, _ := data["object"].(map[string]any)
+			c.newWords(inner)
+		}
+		if c.Version < "2022-11-15" {
 			if err := c.oldShape(ctx, m); err != nil {
 				return err
 			}
@@ -137,10 +113,18 @@ func (c *Call) shape(ctx context.Context, node map[string]any) error {
 	return nil
 }
 
+// newWords renames the ways to show a session, as version 2026-03-25 did.
+func (c *Caller) newWords(m map[string]any) {
+	mode, _ := m["ui_mode"].(string)
+	if c.Version >= "2026-03-25" && mode != "" {
+		m["ui_mode"] = mode + "_page"
+	}
+}
+
 // oldShape adds the lists that came expanded before 2022-11-15 (charges) and 2020-08-27 (customers).
 // A caller without a version gets them too.
-func (c *Call) oldShape(ctx context.Context, m map[string]any) error {
-	for _, field := range lists[kindOf(m)] {
+func (c *Caller) oldShape(ctx context.Context, m map[string]any) error {
+	for _, field := range unasked[kindOf(m)] {
 		if m["deleted"] == true {
 			continue
 		}
@@ -159,26 +143,40 @@ func kindOf(m map[string]any) string {
 // expandable lists, by kind, the fields that hold ids and the kind behind them; "" is a kind that the
 // sandbox never makes, so that the field is always null.
 var expandable = map[string]map[string]string{
-	kindCharge: {
-		"balance_transaction": kindBalance, "customer": kindCustomer, "failure_balance_transaction": kindBalance,
-		"application": "", "application_fee": "", "invoice": "", "on_behalf_of": "", "payment_intent": "",
+	"charge": {
+		"balance_transaction": "balance_transaction", "customer": "customer", "failure_balance_transaction": "balance_transaction",
+		"application": "", "application_fee": "", "invoice": "", "on_behalf_of": "", "payment_intent": "payment_intent",
 		"review": "", "source_transfer": "", "transfer": "",
 	},
-	kindRefund: {
-		"balance_transaction": kindBalance, "charge": kindCharge, "failure_balance_transaction": kindBalance,
-		"payment_intent": "", "source_transfer_reversal": "", "transfer_reversal": "",
+	"refund": {
+		"balance_transaction": "balance_transaction", "charge": "charge", "failure_balance_transaction": "balance_transaction",
+		"payment_intent": "payment_intent", "source_transfer_reversal": "", "transfer_reversal": "",
 	},
-	kindCustomer: {"default_source": kindCard, "test_clock": ""},
-	kindCard:     {"customer": kindCustomer},
-	kindDispute:  {"charge": kindCharge, "payment_intent": ""},
-	kindBalance:  {"source": "any"},
+	"customer": {"default_source": "card", "test_clock": ""},
+	"card":     {"customer": "customer"},
+	"dispute":  {"charge": "charge", "payment_intent": "payment_intent"},
+	"payment_intent": {
+		"latest_charge": "charge", "customer": "customer", "payment_method": "payment_method", "application": "", "invoice": "",
+		"on_behalf_of": "", "review": "", "source": "",
+	},
+	"payment_method": {"customer": "customer"},
+	"checkout.session": {
+		"customer": "customer", "payment_intent": "payment_intent", "invoice": "", "payment_link": "", "setup_intent": "", "subscription": "",
+	},
+	"balance_transaction": {"source": "any"},
 }
 
 // lists are the fields that hold a list when they are expanded.
-var lists = map[string][]string{kindCharge: {"refunds"}, kindCustomer: {"sources", "subscriptions", "tax_ids"}}
+var lists = map[string][]string{
+	"charge": {"refunds"}, "customer": {"sources", "subscriptions", "tax_ids"}, "payment_intent": {"charges"},
+	"checkout.session": {"line_items"},
+}
+
+// unasked are those that old versions show without being asked.
+var unasked = map[string][]string{"charge": lists["charge"], "customer": lists["customer"], "payment_intent": lists["payment_intent"]}
 
 // expand follows path from node and replaces the ids on its way by objects. whole is for the message.
-func (c *Call) expand(ctx context.Context, node map[string]any, path []string, whole string) error {
+func (c *Caller) expand(ctx context.Context, node map[string]any, path []string, whole string) error {
 	if len(path) == 0 {
 		return nil
 	}
@@ -198,7 +196,7 @@ func (c *Call) expand(ctx context.Context, node map[string]any, path []string, w
 	return nil
 }
 
-func (c *Call) expandItems(ctx context.Context, list map[string]any, path []string, whole string) error {
+func (c *Caller) expandItems(ctx context.Context, list map[string]any, path []string, whole string) error {
 	if path[0] != "data" {
 		return wire.Invalid("expand", "This property cannot be expanded (%s). Begin the names of a list with data.", whole)
 	}
@@ -214,7 +212,7 @@ func (c *Call) expandItems(ctx context.Context, list map[string]any, path []stri
 }
 
 // expandField expands one field of m; false when it cannot be expanded.
-func (c *Call) expandField(ctx context.Context, m map[string]any, field string) (bool, error) {
+func (c *Caller) expandField(ctx context.Context, m map[string]any, field string) (bool, error) {
 	kind := kindOf(m)
 	if slices.Contains(lists[kind], field) {
 		if m[field] != nil {
@@ -228,7 +226,7 @@ func (c *Call) expandField(ctx context.Context, m map[string]any, field string) 
 	id, isID := m[field].(string)
 	if !known || !isID {
 		// The source of a charge is an object already.
-		return known || field == "source" && kind == kindCharge, nil
+		return known || field == "source" && kind == "charge", nil
 	}
 	if target == "any" {
 		target = kindByID(id)
@@ -243,22 +241,33 @@ func (c *Call) expandField(ctx context.Context, m map[string]any, field string) 
 
 func kindByID(id string) string {
 	prefix, _, _ := strings.Cut(id, "_")
-	return map[string]string{"ch": kindCharge, "re": kindRefund, "dp": kindDispute}[prefix]
+	return map[string]string{"ch": "charge", "re": "refund", "dp": "dispute"}[prefix]
 }
 
 // embedded returns the list in a field of a charge or a customer: its newest ten items.
-func (c *Call) embedded(ctx context.Context, kind string, id any, field string) (any, error) {
+func (c *Caller) embedded(ctx context.Context, kind string, id any, field string) (any, error) {
 	s, _ := id.(string)
+	if field == "line_items" {
+		o, err := c.Tx.Find(ctx, kind, s)
+		if err != nil {
+			return nil, err
+		}
+		items, err := LineItems(o)
+		if err != nil {
+			return nil, err
+		}
+		return tree(items)
+	}
 	url := "/v1/" + kind + "s/" + s + "/" + field
-	items := map[string]string{"refunds": kindRefund, "sources": kindCard}[field]
+	items := map[string]string{"refunds": "refund", "sources": "card", "charges": "charge"}[field]
 	if items == "" {
-		return tree(newList(url, nil, false))
+		return tree(NewList(url, nil, false))
 	}
 	objects, more, err := c.Tx.List(ctx, ledger.Query{Kind: items, Where: map[string]any{kind: id}, Until: math.MaxInt64, Limit: 10})
 	if err != nil {
 		return nil, err
 	}
-	return tree(newList(url, objects, more))
+	return tree(NewList(url, objects, more))
 }
 
 func tree(l *List) (any, error) {

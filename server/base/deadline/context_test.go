@@ -1,4 +1,4 @@
-package functions
+package deadline
 
 import (
 	"context"
@@ -9,21 +9,22 @@ import (
 
 type valueKey struct{}
 
-func newDeadline(t *testing.T, parent context.Context, after time.Duration) *deadline {
+func newContext(t *testing.T, parent context.Context, after time.Duration) *Context {
 	t.Helper()
-	d := &deadline{parent: parent, at: time.Now().Add(after)}
-	t.Cleanup(d.end)
-	return d
+	c := &Context{}
+	c.Start(parent, time.Now().Add(after))
+	t.Cleanup(c.End)
+	return c
 }
 
-func TestDeadline_EndsLikeAnyContext(t *testing.T) {
+func TestContext_EndsLikeAnyContext(t *testing.T) {
 	t.Parallel()
 	for _, looked := range []bool{false, true} { // whether somebody has asked for Done before
 		synctest.Test(t, func(t *testing.T) {
 			parent, cancel := context.WithCancel(context.WithValue(t.Context(), valueKey{}, "v"))
 			defer cancel()
-			byTime, byParent, byEnd := newDeadline(t, parent, time.Second), newDeadline(t, parent, time.Hour), newDeadline(t, parent, time.Hour)
-			all := []*deadline{byTime, byParent, byEnd}
+			byTime, byParent, byEnd := newContext(t, parent, time.Second), newContext(t, parent, time.Hour), newContext(t, parent, time.Hour)
+			all := []*Context{byTime, byParent, byEnd}
 			for _, d := range all {
 				if looked {
 					d.Done()
@@ -34,7 +35,7 @@ func TestDeadline_EndsLikeAnyContext(t *testing.T) {
 			}
 			<-time.After(time.Second)
 			synctest.Wait()
-			byEnd.end()
+			byEnd.End()
 			if byTime.Err() != context.DeadlineExceeded || byEnd.Err() != context.Canceled || byParent.Err() != nil {
 				t.Errorf("by time: %v, by end: %v, by parent: %v", byTime.Err(), byEnd.Err(), byParent.Err())
 			}
@@ -53,20 +54,20 @@ func TestDeadline_EndsLikeAnyContext(t *testing.T) {
 	}
 }
 
-func TestDeadline_ParentsEarlierDeadlineCounts(t *testing.T) {
+func TestContext_ParentsEarlierDeadlineCounts(t *testing.T) {
 	t.Parallel()
 	parent, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	want, _ := parent.Deadline()
-	if at, _ := newDeadline(t, parent, time.Hour).Deadline(); !at.Equal(want) {
+	if at, _ := newContext(t, parent, time.Hour).Deadline(); !at.Equal(want) {
 		t.Errorf("deadline %v, want the parent's %v", at, want)
 	}
 }
 
-func TestDeadline_ChildrenEndWithIt(t *testing.T) {
+func TestContext_ChildrenEndWithIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		child, cancel := context.WithCancel(newDeadline(t, t.Context(), time.Second))
+		child, cancel := context.WithCancel(newContext(t, t.Context(), time.Second))
 		defer cancel()
 		start := time.Now()
 		<-child.Done()

@@ -1,0 +1,188 @@
+package records_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/core/acl"
+	"crema/server/core/records"
+	"crema/server/testkit"
+)
+
+func TestSave_AStaleServerCatchesUp(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	a, b := appOn(t, db, true), appOn(t, db, true)
+	a.do(u1, "save", `{"records":[{"_id":"note/1","t":"x"}]}`)
+	a.want(b.do(u1, "fetch", `{"ids":["note/1"]}`), `…"t":"x"}`)
+	a.do(u1, "save", `{"records":[{"_id":"note/2","fresh":"f"},{"_id":"fresh/1","t":"x"}]}`)
+	a.want(b.do(u1, "query", `{"record_type":"fresh"}`), `[{"_id":"fresh/1",…"t":"x"}]`)
+	a.do(u1, "save", `{"records":[{"_id":"note/3","newer":"f"}]}`)
+	a.want(b.keys(u1, "note", `"predicate":["eq",{"$type":"keypath","$val":"newer"},"f"]`), "3")
+	a.do(u1, "save", `{"records":[{"_id":"note/4","newest":"n"}]}`)
+	a.want(b.do(u1, "save", `{"records":[{"_id":"note/4","t":"y"}]}`), `…"newest":"n","t":"y"}`)
+	a.admin("ALTER TABLE app.note DROP COLUMN newest")
+	a.want(b.do(u1, "save", `{"records":[{"_id":"note/4","t":"z"}]}`), `{"_id":"note/4",…,"t":"z"}`)
+	if _, err := db.Exec(t.Context(), "ALTER TABLE app.note DROP COLUMN newer"); err != nil { // by hand, nobody is told
+		t.Fatal(err)
+	}
+	a.want(b.do(u1, "fetch", `{"ids":["note/3"]}`), `{"_id":"note/3",…}`)
+	a.want(b.do(u1, "query", `{"record_type":"note","limit":1,"predicate":["eq",{"$type":"keypath","$val":"_id"},"3"]}`), `[{"_id":"note/3",…}]`)
+}
+
+func TestSave_OneStatementForABatch(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	var entries []string
+	for i := range 100 {
+		extra := ""
+		if i%3 == 0 {
+			extra = `,"extra":1`
+		}
+		entries = append(entries, fmt.Sprintf(`{"_id":"note/%d","n":%d%s}`, i, i, extra))
+	}
+	for round := range 2 {
+		body := `{"records":[` + strings.Join(entries, ",") + `]}`
+		if got := a.do(u1, "save", body); strings.Contains(got, "error") {
+			t.Fatal(got)
+		}
+		var n int
+		if err := a.db.Get(t.Context(), &n, "SELECT count(DISTINCT (xmin::text, cmin::text)) FROM app.note"); err != nil || n != 1 {
+			t.Errorf("round %d: %d statements, %v", round, n, err)
+		}
+	}
+	a.want(a.keys(u1, "note", `"predicate":["eq",{"$type":"keypath","$val":"extra"},1],"limit":2,"sort":[[{"$type":"keypath","$val":"n"},"desc"]]`), "99 96")
+}
+
+func TestSave_TwoSaversOfTheSameNewRecord(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.do(u1, "save", `{"records":[{"_id":"note/0","n":1,"no":{"$type":"seq"}}]}`)
+	for round := range 30 {
+		var wg sync.WaitGroup
+		for worker := range 6 {
+			wg.Go(func() {
+				var items []records.Item
+				for i := range 10 {
+					items = append(items, records.Item{Record: &records.Record{Type: "note", Key: fmt.Sprintf("%d-%d", round, (i*7+worker)%10),
+						Fields: []records.Field{{Name: "n", Value: float64(worker)}}}})
+				}
+				results, err := a.svc.Save(acl.WithActor(context.Background(), u1), records.SaveRequest{Items: items, Atomic: worker%2 == 0})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, r := range results {
+					if r.Err != nil {
+						t.Error(r.Err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+func TestSave_CreationIsDecidedWhileOthersDelete(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.do(u1, "save", `{"records":[{"_id":"note/1","n":1}]}`)
+	a.admin("INSERT INTO app._role (id) VALUES ($1)", "writer")
+	a.admin("INSERT INTO app._record_creation (record_type, role_id) VALUES ($1, 'writer')", "note")
+	var wg sync.WaitGroup
+	ids := records.IDsRequest{IDs: []string{"note/1"}}
+	item := records.Item{Record: &records.Record{Type: "note", Key: "1", Fields: []records.Field{{Name: "n", Value: 2.0}}}}
+	for range 200 {
+		wg.Go(func() {
+			_, _ = a.svc.Save(acl.WithActor(context.Background(), u2), records.SaveRequest{Items: []records.Item{item}})
+		})
+	}
+	if _, err := a.svc.Delete(acl.WithActor(t.Context(), u1), ids); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	a.want(a.keys(master, "note", ""), "")
+}
+
+func TestSave_SchemaRaceOfTwoServers(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	apps := []*app{appOn(t, db, true), appOn(t, db, true)}
+	for round := range 8 {
+		var wg sync.WaitGroup
+		for i, a := range apps {
+			wg.Go(func() {
+				rec := &records.Record{Type: fmt.Sprint("type", round/2), Key: fmt.Sprint(round, "-", i),
+					Fields: []records.Field{{Name: "same", Value: "x"}, {Name: fmt.Sprint("f", round, i), Value: 1.0}}}
+				results, err := a.svc.Save(acl.WithActor(context.Background(), u1), records.SaveRequest{Items: []records.Item{{Record: rec}}})
+				if err != nil || results[0].Err != nil {
+					t.Error(err, results)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+func TestSave_LocationsWithoutPostGIS(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	plain := asPlainRole(t, db)
+	a := appOn(t, plain, true)
+	a.want(a.do(u1, "save", `{"records":[{"_id":"shop/1","at":{"$type":"geo","$lat":1,"$lng":2}}]}`), "error 111")
+	a.want(a.do(u1, "save", `{"records":[{"_id":"shop/1","name":"x"}]}`), `…"name":"x"}`)
+	a.want(a.do(u1, "query", `{"record_type":"shop","predicate":["lt",["func","distance",{"$type":"keypath","$val":"name"},{"$type":"geo","$lat":1,"$lng":2}],5]}`), "error 111")
+}
+
+func currentDatabase(t *testing.T, db *pg.DB) string {
+	t.Helper()
+	var name string
+	if err := db.Get(t.Context(), &name, "SELECT current_database()"); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func asPlainRole(t *testing.T, db *pg.DB) *pg.DB {
+	t.Helper()
+	name := "r" + currentDatabase(t, db)[1:]
+	role := pg.Ident(name).SQL()
+	if _, err := db.Exec(t.Context(), "CREATE ROLE "+role+"; GRANT ALL ON SCHEMA app_test TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA app_test TO "+role); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := db.Exec(context.Background(), "DROP OWNED BY "+role+" CASCADE; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("role", name) // the driver makes it the session's role
+	u.RawQuery = q.Encode()
+	plain, err := pg.Open(t.Context(), pg.Config{URL: u.String(), Schema: testkit.Schema, MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = plain.Close() })
+	return plain
+}
+
+func TestSave_DatabaseTroubleIsNoEntryError(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.do(u1, "save", `{"records":[{"_id":"note/1"}]}`)
+	ctx, cancel := context.WithCancel(acl.WithActor(t.Context(), u1))
+	cancel()
+	_, err := a.svc.Save(ctx, records.SaveRequest{Items: []records.Item{{Record: &records.Record{Type: "note", Key: "1"}}}})
+	if !fault.HasCode(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
