@@ -15,7 +15,7 @@ import (
 // handler hangs the doors on the path space. What no door owns by its path is shared: a file of the
 // site where there is one and the client reads, else the wire.
 func (a *App) handler() http.Handler {
-	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users)
+	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
 	wire := skygear.New(skygear.Config{
 		Gate: gate, Records: a.rooms.records, Functions: a.rooms.functions, MaxBody: a.c.BodyLimit,
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"net/http"
+	"net/netip"
 
 	"crema/server/base/fault"
 	"crema/server/core/acl"
@@ -11,14 +12,17 @@ import (
 
 // Credentials are what a request shows, wherever it carries them.
 type Credentials struct {
-	APIKey string
-	Token  string
-	UserID string // honoured with the master key only
+	APIKey  string
+	Token   string
+	UserID  string // honoured with the master key only
+	Address string // of the client, as far as trusted proxies tell
 }
 
-// HeaderCredentials reads the headers that every Skygear client sends.
-func HeaderCredentials(r *http.Request) Credentials {
-	return Credentials{APIKey: r.Header.Get("X-Skygear-Api-Key"), Token: r.Header.Get("X-Skygear-Access-Token")}
+// Credentials reads the headers that every Skygear client sends, and who sent them.
+func (g *Gate) Credentials(r *http.Request) Credentials {
+	return Credentials{
+		APIKey: r.Header.Get("X-Skygear-Api-Key"), Token: r.Header.Get("X-Skygear-Access-Token"), Address: g.proxies.clientIP(r),
+	}
 }
 
 // Accounts is what the gate asks the users room.
@@ -32,11 +36,12 @@ type Accounts interface {
 type Gate struct {
 	apiKey, masterKey string
 	accounts          Accounts
+	proxies           proxies
 }
 
-// NewGate returns a gate for these two keys.
-func NewGate(apiKey, masterKey string, accounts Accounts) *Gate {
-	return &Gate{apiKey: apiKey, masterKey: masterKey, accounts: accounts}
+// NewGate returns a gate for these two keys, behind these proxies.
+func NewGate(apiKey, masterKey string, accounts Accounts, trusted ...netip.Prefix) *Gate {
+	return &Gate{apiKey: apiKey, masterKey: masterKey, accounts: accounts, proxies: trusted}
 }
 
 // Key says which key was shown; a key that is neither of ours is refused.
@@ -63,7 +68,7 @@ func (g *Gate) Authenticate(c Credentials) (acl.Actor, error) {
 	if c.Token != "" { // nobody can log in yet, so no token can be right
 		return acl.Actor{}, fault.New(fault.TokenRefused, "web.token_refused", "the access token is unknown or has expired; log in again")
 	}
-	actor := acl.Actor{Key: kind}
+	actor := acl.Actor{Key: kind, Address: c.Address}
 	switch kind {
 	case acl.NoKey:
 		return actor, fault.New(fault.Unauthenticated, "web.key_missing", "send the API key in the header X-Skygear-Api-Key or as api_key")
@@ -78,7 +83,7 @@ func (g *Gate) Optional(c Credentials) acl.Actor {
 	actor, err := g.Authenticate(c)
 	if err != nil {
 		kind, _ := g.Key(c)
-		return acl.Actor{Key: kind}
+		return acl.Actor{Key: kind, Address: c.Address}
 	}
 	return actor
 }

@@ -65,7 +65,7 @@ func (d *Door) call(w http.ResponseWriter, r *http.Request, name string) error {
 	if err := postOfJSON(w, r); err != nil {
 		return err
 	}
-	actor, err := d.gate.ForFunction(r.Context(), web.HeaderCredentials(r), f.UserRequired, f.KeyRequired)
+	actor, err := d.gate.ForFunction(r.Context(), d.gate.Credentials(r), f.UserRequired, f.KeyRequired)
 	if err != nil {
 		return err
 	}

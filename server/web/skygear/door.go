@@ -49,7 +49,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		return run(w, r, call{params: params, credentials: credentials(r, params)})
+		return run(w, r, call{params: params, credentials: d.credentials(r, params)})
 	}).ServeHTTP(w, r)
 }
 
@@ -94,8 +94,8 @@ func text(raw json.RawMessage) string {
 }
 
 // credentials takes the headers first, then the body.
-func credentials(r *http.Request, params records.Params) web.Credentials {
-	c := web.HeaderCredentials(r)
+func (d *Door) credentials(r *http.Request, params records.Params) web.Credentials {
+	c := d.c.Gate.Credentials(r)
 	if c.APIKey == "" {
 		c.APIKey = text(params["api_key"])
 	}
