@@ -23,7 +23,7 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, ok := w.(*exchange)
-		if !ok || len(r.Header["Upgrade"]) > 0 {
+		if !ok || upgrades(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -41,6 +41,13 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// upgrades says whether r asks for a websocket, which is a GET. Any other word in the header would be a
+// way around the deadline.
+func upgrades(r *http.Request) bool {
+	v := r.Header["Upgrade"]
+	return r.Method == http.MethodGet && len(v) == 1 && strings.EqualFold(v[0], "websocket")
 }
 
 // giveUp answers 503 on the bare connection, because the handler may be using the header map. The
