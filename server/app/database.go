@@ -23,7 +23,7 @@ func (a *App) openDatabase(ctx context.Context) error {
 	}
 	db, err := pg.Open(ctx, pg.Config{URL: url, Schema: Schema(a.c)})
 	if err != nil {
-		return err
+		return a.aboutDatabase(err)
 	}
 	a.db = db
 	a.onStop(func(context.Context) { _ = db.Close() })
@@ -33,6 +33,15 @@ func (a *App) openDatabase(ctx context.Context) error {
 		a.log.InfoContext(ctx, "migrations applied", "count", n)
 	}
 	return err
+}
+
+// aboutDatabase names the setting when the database that it points to cannot be opened.
+func (a *App) aboutDatabase(err error) error {
+	if a.cluster != nil || fault.From(err).Code == fault.NotConfigured {
+		return err
+	}
+	return fault.Wrap(err, fault.DatabaseUnavailable, "app.database_url",
+		"the database of DATABASE_URL cannot be opened; check its address, its user and password, and that PostgreSQL runs there")
 }
 
 func (a *App) startCluster(ctx context.Context) error {

@@ -51,6 +51,9 @@ func (a *App) checkout() checkout.Config {
 func (a *App) rest(wire http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			if r.URL.Path == "/" { // a page or the wire's answer
+				w.Header()["Vary"] = []string{"Accept"}
+			}
 			if f, ok := a.site.Match(r); ok {
 				web.NameRoute(r, "static")
 				a.site.Serve(w, r, f)

@@ -76,11 +76,11 @@ func (e *environment) fail(err error) int {
 	}
 	f := fault.From(err)
 	_, _ = fmt.Fprintln(e.errs, "crema: "+f.Message)
-	if f.Code == fault.Internal {
+	if f.Code == fault.Internal || f.Code == fault.DatabaseUnavailable {
 		_, _ = fmt.Fprintln(e.errs, "cause: "+err.Error())
 	}
 	switch {
-	case strings.HasPrefix(f.Reason, "cluster.") || strings.HasPrefix(f.Reason, "pg."):
+	case f.Code == fault.DatabaseUnavailable, strings.HasPrefix(f.Reason, "cluster."), strings.HasPrefix(f.Reason, "pg."):
 		return exitDatabase
 	case f.Code == fault.NotConfigured:
 		return exitConfig

@@ -26,7 +26,7 @@ type psqlCommand struct {
 // Run opens psql where the app's tables are found without a schema name. When the private cluster is
 // not running, it runs for as long as psql does.
 func (p psqlCommand) Run(env *environment) error {
-	c, err := env.config()
+	c, err := config.Read(".", os.LookupEnv)
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,10 @@ func (e *environment) database(c *config.Config) (dsn, program string, release f
 			}
 		}
 		return dsn, program, release, nil
+	}
+	if !cluster.Exists(c.DataDir) {
+		return "", "", release, fault.New(fault.NotConfigured, "cli.no_data",
+			"there is no database in %s; go to the folder of app.json, set CREMA_DATA, or start the server first (make run)", c.DataDir)
 	}
 	dsn, bin, err := cluster.Attach(c.DataDir)
 	if fault.Is(err, "cluster.not_running") {

@@ -36,6 +36,9 @@ func (e *environment) serve(c *config.Config, log *slog.Logger, ready func(a *ap
 	a, err := app.Start(ctx, c, log, e.fns)
 	if err != nil {
 		telemetry.Flush(log)
+		if ctx.Err() != nil { // asked to stop before it was ready
+			return nil
+		}
 		return err
 	}
 	if err := firstPage(ctx, a.URL()); err != nil {

@@ -1,13 +1,13 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 )
 
@@ -21,20 +21,22 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 	if d <= 0 {
 		return next
 	}
+	watch := &deadline.Watch{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, ok := w.(*exchange)
-		if !ok || len(r.Header["Upgrade"]) > 0 {
+		if !ok || upgrades(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		end := x.start.Add(d)
-		ctx, cancel := context.WithDeadline(x.Context, end)
-		defer cancel()
-		x.Context = ctx // r's context is x, so r needs no copy
+		x.limit = limit{x: x, r: r, common: common}
+		x.limit.Start(x.Context, end)
+		defer x.limit.End()
+		x.Context = &x.limit // r's context is x, so r needs no copy
 		x.late.Add(1)
-		watch := time.AfterFunc(time.Until(end.Add(grace)), func() { x.giveUp(common, r) })
+		watch.Add(&x.limit.Entry, end.Add(grace), &x.limit)
 		defer func() {
-			watch.Stop()
+			watch.Remove(&x.limit.Entry)
 			if !x.begin() { // net/http must not get its connection back while it is in use
 				x.late.Wait()
 			}
@@ -42,6 +44,25 @@ func limitTime(d time.Duration, common func(http.Header, *http.Request), next ht
 		next.ServeHTTP(w, r)
 	})
 }
+
+// upgrades says whether r asks for a websocket, which is a GET. Any other word in the header would be a
+// way around the deadline.
+func upgrades(r *http.Request) bool {
+	v := r.Header["Upgrade"]
+	return r.Method == http.MethodGet && len(v) == 1 && strings.EqualFold(v[0], "websocket")
+}
+
+// limit is the deadline of an exchange.
+type limit struct {
+	deadline.Context
+	deadline.Entry
+	x      *exchange
+	r      *http.Request
+	common func(http.Header, *http.Request)
+}
+
+// Expire implements deadline.Expirer.
+func (l *limit) Expire() { l.x.giveUp(l.common, l.r) }
 
 // giveUp answers 503 on the bare connection, because the handler may be using the header map. The
 // connection cannot serve another request before the handler returns, so it is closed.

@@ -28,6 +28,7 @@ type exchange struct {
 	bytes  int64
 	phase  atomic.Int32
 	late   sync.WaitGroup // the deadline's answer
+	limit  limit
 }
 
 // The phases of an exchange. Whoever leaves open first, handler or deadline, answers.

@@ -33,7 +33,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // Describe is Wire plus the log entry and the request's id that an error of ours deserves.
 func Describe(r *http.Request, err error) WireError {
 	we := Wire(err)
-	if we.Status < 500 {
+	if we.Status < 500 || we.Status == http.StatusNotImplemented { // nothing is broken
 		return we
 	}
 	f := fault.From(err)

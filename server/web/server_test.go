@@ -1,11 +1,20 @@
 package web_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"crema/server/base/fault"
 	"crema/server/base/telemetry"
 	"crema/server/web"
 )
@@ -55,6 +64,66 @@ func TestMetricsPage(t *testing.T) {
 		page.ServeHTTP(w, r)
 		if w.Code != c.status {
 			t.Errorf("%+v: %d", c, w.Code)
+		}
+	}
+}
+
+// net/http answers "OPTIONS *" by itself unless it is told not to.
+func TestNewServer_LeavesOptionsToTheStack(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	stack := web.Stack(web.StackConfig{Log: log, Metrics: telemetry.NewMetrics(), CORSHost: "*"})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := web.NewServer("", stack(http.NotFoundHandler()), log)
+	defer server.Close()
+	go func() { _ = server.Serve(l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != 200 || resp.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+}
+
+func TestStack_AWordInUpgradeIsNoWayAroundTheDeadline(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(10 * time.Second):
+		}
+	}), func(c *web.StackConfig) { c.Timeout = 10 * time.Millisecond })
+	for _, c := range []struct{ method, upgrade string }{{"POST", "websocket"}, {"GET", "h2c"}, {"GET", "x"}} {
+		header := http.Header{"Connection": {"Upgrade"}, "Upgrade": {c.upgrade}}
+		start := time.Now()
+		if s.do(t, c.method, "/", header, nil); time.Since(start) > 5*time.Second {
+			t.Errorf("%+v has no deadline", c)
+		}
+	}
+}
+
+// Serial, because what it looks at is the process's own log.
+func TestDescribe_LogsWhatIsBrokenAndNotWhatIsNotThere(t *testing.T) {
+	was := slog.Default()
+	defer slog.SetDefault(was)
+	for code, logged := range map[fault.Code]bool{
+		fault.Internal: true, fault.DatabaseUnavailable: true, fault.NotSupported: false, fault.NotImplemented: false, fault.Invalid: false,
+	} {
+		var out bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+		web.Describe(httptest.NewRequest("GET", "/", http.NoBody), fault.New(code, "test.reason", "no"))
+		if text, _ := io.ReadAll(&out); (len(text) > 0) != logged {
+			t.Errorf("%v: the log has %q", code, text)
 		}
 	}
 }

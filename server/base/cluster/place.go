@@ -130,6 +130,12 @@ func loopbackURL(port int, password, database string) string {
 	return u.String()
 }
 
+// Exists says whether a data folder holds a cluster of ours, running or not.
+func Exists(dir string) bool {
+	_, err := os.Stat(place{dir: dir}.marker())
+	return err == nil
+}
+
 // Attach finds the running cluster of a data folder. It returns a psql URL of database crema that
 // holds no secret, so that it may stand on a command line, and the folder of the matching binaries.
 // Whoever runs psql with it should drop PGPASSWORD from its environment.

@@ -13,9 +13,18 @@ import (
 // Env looks a variable up, as os.LookupEnv does.
 type Env = func(name string) (string, bool)
 
-// Open is Load for a folder: its app.json (which may be absent), its .env, and env, which wins over
-// .env. It then fills the keys that are not given with EnsureKeys. Relative folders are taken from dir.
+// Open is Read that then fills the keys that are not given with EnsureKeys.
 func Open(dir string, env Env) (*Config, error) {
+	c, err := Read(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.fillKeys()
+}
+
+// Read is Load for a folder: its app.json (which may be absent), its .env, and env, which wins over
+// .env. Relative folders are taken from dir. It writes nothing, and keys that are not given stay empty.
+func Read(dir string, env Env) (*Config, error) {
 	appJSON, err := readOptional(filepath.Join(dir, "app.json"))
 	if err != nil {
 		return nil, err
@@ -30,7 +39,7 @@ func Open(dir string, env Env) (*Config, error) {
 		return nil, err
 	}
 	c.DataDir, c.StaticDir = below(dir, c.DataDir), below(dir, c.StaticDir)
-	return c, c.fillKeys()
+	return c, nil
 }
 
 // Load builds a Config from an environment and the text of app.json. It touches no file but those that

@@ -31,6 +31,7 @@ type row struct {
 // cell is a value for a column: its text, or NULL when not given.
 type cell struct {
 	col   *schema.Column
+	value any // as it was sent
 	text  string
 	given bool
 }

@@ -188,7 +188,7 @@ func (r *row) bind(t *schema.Type) *fault.Error {
 
 // cellOf writes a value as text for its column, which holds values of this type.
 func cellOf(c *schema.Column, value any) (cell, error) {
-	out := cell{col: c, given: true}
+	out := cell{col: c, value: value, given: true}
 	switch v := value.(type) {
 	case nil:
 		out.given = false

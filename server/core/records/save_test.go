@@ -358,3 +358,40 @@ func TestSave_UnknownColumnsAreShownAndIgnored(t *testing.T) {
 	a.want(a.do(u1, "save", `{"records":[{"_id":"note/1","t":"x","price":{"$type":"unknown","$underlying_type":"money"}}]}`), `…"price":{"$type":"unknown","$underlying_type":"money"},"t":"x"}`)
 	a.want(a.do(u1, "save", `{"records":[{"_id":"note/1","price":7}]}`), "error 114")
 }
+
+func TestSave_AnswersWhatAFetchAnswers(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.do(u1, "save", `{"records":[{"_id":"farm/1"},{"_id":"note/0","f":1}]}`)
+	a.admin("INSERT INTO app._asset (id, content_type, size) VALUES ($1, 'text/plain', 5)", "a.txt")
+	a.admin("ALTER TABLE app.note ADD COLUMN i integer, ADD COLUMN l bigint, ADD COLUMN c citext")
+	record := `{"_id":"note/KEY","_access":[{"level":"read","public":true},{"level":"write","user_id":"é\"<"}],"f":0.1,"i":5,"l":9007199254740992,"c":"MiXed","s":"x\n","b":false,
+		"d":{"$type":"date","$date":"2024-01-01T00:00:00.1234567+08:00"},"r":{"$type":"ref","$id":"farm/1"},"a":{"$type":"asset","$name":"a.txt"},"none":null}`
+	check := func(keys ...string) {
+		t.Helper()
+		var entries, ids []string
+		for _, key := range keys {
+			entries = append(entries, strings.Replace(record, "KEY", key, 1))
+			ids = append(ids, `"note/`+key+`"`)
+		}
+		saved := a.do(u1, "save", `{"records":[`+strings.Join(entries, ",")+`]}`)
+		a.want(a.do(u1, "fetch", `{"ids":[`+strings.Join(ids, ",")+`]}`), saved)
+		if strings.Contains(saved, "error") {
+			t.Error(saved)
+		}
+	}
+	check("1")
+	check("1", "2", "3") // one of them is there
+	a.admin("INSERT INTO app._record_default_access (record_type, default_access) VALUES ($1, '[]')", "note")
+	record = `{"_id":"note/KEY","s":"y"}`
+	check("4", "5")
+	a.admin("ALTER TABLE app.note ADD COLUMN filled text DEFAULT 'by the database'")
+	check("6", "7")
+	a.want(a.do(u1, "save", `{"records":[{"_id":"note/8"}]}`), `…"filled":"by the database"}`)
+	a.admin("ALTER TABLE app.note ALTER COLUMN filled DROP DEFAULT")
+	a.admin(`CREATE FUNCTION app.fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.filled := 'by a trigger'; RETURN NEW; END $$;
+		CREATE TRIGGER fill BEFORE INSERT ON app.note FOR EACH ROW EXECUTE FUNCTION app.fill()`)
+	a.want(a.do(u1, "save", `{"records":[{"_id":"note/9"}]}`), `…"filled":"by a trigger"}`)
+	record = `{"_id":"note/KEY","s":"z","j":{"b":1,  "a":[2]}}`
+	check("6", "10")
+}

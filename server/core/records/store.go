@@ -1,7 +1,6 @@
 package records
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strconv"
@@ -175,8 +174,24 @@ func (u *upsert) text() string {
 		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
 	}
 	b.put(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by", updates,
-		" WHERE t._database_id = excluded._database_id AND ", u.condition, " RETURNING ", u.table.selectList())
+		" WHERE t._database_id = excluded._database_id AND ", u.condition, " RETURNING ", u.returned())
 	return b.String()
+}
+
+// returned is what comes back: everything, or only what an update left where the rest is known.
+func (u *upsert) returned() string {
+	if u.known() {
+		return u.table.ReadUpdated
+	}
+	return u.table.ReadAll
+}
+
+// known says whether a new row holds exactly what was sent. Documents and shapes come back in the
+// database's own spelling.
+func (u *upsert) known() bool {
+	return !u.table.Fills && !slices.ContainsFunc(u.sent, func(c *schema.Column) bool {
+		return c.Kind == schema.JSON || c.Kind == schema.Location || c.Kind == schema.Geometry
+	})
 }
 
 // given is the expression for an input: a plain argument for one row, a column of the unnested arrays
@@ -286,8 +301,11 @@ func (u *upsert) run(ctx context.Context, q pg.Querier) error {
 		if err != nil {
 			return err
 		}
-		rec.Database = u.scope.database
-		byKey(rec.Key).out = rec
+		sender := byKey(rec.Key)
+		if rec.CreatedAt.IsZero() { // it was new
+			u.complete(rec, sender)
+		}
+		sender.out = rec
 		return nil
 	})
 }
@@ -361,117 +379,3 @@ func (sc scope) inDatabase(alias string, arg func(any) string) string {
 const advanceSequence = `
 	SELECT setval($1::text::regclass, $2::bigint)
 	 WHERE $2::bigint > (SELECT coalesce(pg_sequence_last_value($1::text::regclass), 0))`
-
-// reader turns rows that were read with selectList into records.
-type reader struct {
-	table  *table
-	values []any // meta columns, data columns, extra ones
-	into   []any
-	raw    []byte // of the access list read last; most rows of a page share theirs
-	access acl.Access
-
-	started bool
-	records []Record // not yet used
-	fields  []Field
-}
-
-func newReader(t *table) *reader { return newReaderWith(t, 0) }
-
-// newReaderWith reads some more columns behind those of selectList, into extra.
-func newReaderWith(t *table, extra int) *reader {
-	n := metaCount + len(t.columns) + extra
-	r := &reader{table: t, values: make([]any, n), into: make([]any, n)}
-	for i := range r.values {
-		r.into[i] = &r.values[i]
-	}
-	return r
-}
-
-// extra returns the values behind those of selectList.
-func (r *reader) extra() []any { return r.values[metaCount+len(r.table.columns):] }
-
-func (r *reader) read(row pg.Row) (*Record, error) {
-	if err := row.Scan(r.into...); err != nil {
-		return nil, err
-	}
-	v := r.values
-	rec := r.next()
-	*rec = Record{Type: r.table.Name, Fields: rec.Fields, Key: textOf(v[0]), Database: textOf(v[1]), Owner: textOf(v[2]), Access: r.list(v[3])}
-	rec.CreatedAt, _ = v[4].(time.Time)
-	rec.CreatedBy = textOf(v[5])
-	rec.UpdatedAt, _ = v[6].(time.Time)
-	rec.UpdatedBy = textOf(v[7])
-	for i := range r.table.columns {
-		if c := &r.table.columns[i]; v[metaCount+i] != nil {
-			rec.Fields = append(rec.Fields, Field{c.Name, valueOf(c, v[metaCount+i])})
-		}
-	}
-	return rec, nil
-}
-
-// chunk is how many records are allocated at once after the first.
-const chunk = 16
-
-// next returns an empty record with room for its fields.
-func (r *reader) next() *Record {
-	n := len(r.table.columns)
-	if len(r.records) == 0 {
-		size := 1
-		if r.started {
-			size = chunk
-		}
-		r.started = true
-		r.records, r.fields = make([]Record, size), make([]Field, size*n)
-	}
-	rec := &r.records[0]
-	rec.Fields = r.fields[:0:n]
-	r.records, r.fields = r.records[1:], r.fields[n:]
-	return rec
-}
-
-func (r *reader) list(v any) acl.Access {
-	raw, ok := v.([]byte)
-	switch {
-	case !ok:
-		return nil
-	case r.raw == nil || !bytes.Equal(raw, r.raw):
-		r.raw, r.access = raw, acl.FromColumn(raw)
-	}
-	return r.access
-}
-
-func textOf(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case []byte:
-		return string(v)
-	}
-	return ""
-}
-
-// valueOf turns what the driver gives for a column into a value of a field.
-func valueOf(c *schema.Column, v any) any {
-	switch c.Kind {
-	case schema.String:
-		return textOf(v)
-	case schema.JSON:
-		raw, _ := v.([]byte)
-		return JSON(raw)
-	case schema.Ref:
-		return Reference{c.Target, textOf(v)}
-	case schema.Asset:
-		return Asset{Name: textOf(v)}
-	case schema.Location:
-		lat, lng, _ := strings.Cut(textOf(v), " ")
-		var l Location
-		l.Lat, _ = strconv.ParseFloat(lat, 64)
-		l.Lng, _ = strconv.ParseFloat(lng, 64)
-		return l
-	case schema.Geometry:
-		return Geometry(textOf(v))
-	case schema.Unknown:
-		return Unknown{c.Underlying}
-	}
-	return v
-}

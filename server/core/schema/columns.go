@@ -23,6 +23,20 @@ func ReadList(columns []Column) string {
 	return b.String()
 }
 
+// readUpdated reads like ReadList, but only what an UPDATE left: whoever inserted a row knows it, and
+// writing it out costs as much as two indexes. A row that was just inserted has no xmax.
+func readUpdated(columns []Column) string {
+	var b strings.Builder
+	b.WriteString("t._id")
+	for _, name := range MetaColumns[1:] {
+		b.WriteString(", CASE WHEN t.xmax <> 0 THEN t." + name + " END")
+	}
+	for i := range columns {
+		b.WriteString(", CASE WHEN t.xmax <> 0 THEN " + columns[i].Read + " END")
+	}
+	return b.String()
+}
+
 // ArgType is how an argument for a column of type t is passed.
 func ArgType(t FieldType) string {
 	switch t.Kind {

@@ -25,7 +25,7 @@ func (s *Snapshot) addTypes(columns []catalogColumn, schema pg.Ident) {
 			for i := range t.Columns {
 				t.Columns[i].complete(s.GeoPath)
 			}
-			t.ReadAll = ReadList(t.Columns)
+			t.ReadAll, t.ReadUpdated = ReadList(t.Columns), readUpdated(t.Columns)
 			s.types[name] = t
 			s.names = append(s.names, name)
 		}
@@ -39,6 +39,7 @@ func typeOf(columns []catalogColumn, schema pg.Ident) *Type {
 	t := &Type{Name: name, Table: schema.SQL() + "." + pg.Ident(name).SQL(), byName: map[string]int{}, derived: map[string]string{}}
 	found := 0
 	for _, c := range columns {
+		t.Fills = t.Fills || c.Fills
 		if _, ok := slices.BinarySearch(reserved[:], c.Name); ok {
 			found++
 			continue

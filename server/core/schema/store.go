@@ -40,7 +40,10 @@ const selectColumns = `
 	                   FROM pg_catalog.pg_depend d
 	                   JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 	                  WHERE d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
-	                  LIMIT 1), '') AS sequence
+	                  LIMIT 1), '') AS sequence,
+	       a.atthasdef OR a.attgenerated <> '' OR a.attidentity <> '' OR EXISTS (
+	         SELECT FROM pg_catalog.pg_trigger g
+	          WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 2 <> 0) AS fills
 	  FROM pg_catalog.pg_class c
 	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -56,6 +59,8 @@ const selectDefaults = `SELECT record_type, default_access FROM app._record_defa
 // catalogColumn is a row of selectColumns.
 type catalogColumn struct {
 	Table, Name, Type, Formatted, Target, Sequence string
+
+	Fills bool // the database may store something that nobody sent
 }
 
 // read returns the picture that q sees. The version is read first: a change in between makes the

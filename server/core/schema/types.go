@@ -84,6 +84,8 @@ type Type struct {
 	Table         string     // quoted, with the schema
 	Columns       []Column   // without the reserved ones, by name
 	ReadAll       string     // ReadList of all columns
+	ReadUpdated   string     // the same for RETURNING, where a row that was new has NULLs behind its _id
+	Fills         bool       // a new row may hold what nobody sent: defaults, sequences, triggers
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list

@@ -33,15 +33,21 @@ func New(c Config) *Door { return &Door{c: c, started: time.Now()} }
 
 // Register hangs the door's paths, which have no common prefix, on r.
 func (d *Door) Register(r chi.Router) {
-	r.Method(http.MethodGet, "/payments/config.json", web.Handler(d.config))
-	r.Get("/stripe/checkout.js", d.script)
-	r.Get("/_stripe/checkout.js", d.script)
+	read(r, "/payments/config.json", web.Handler(d.config))
+	read(r, "/stripe/checkout.js", http.HandlerFunc(d.script))
+	read(r, "/_stripe/checkout.js", http.HandlerFunc(d.script))
 	if d.c.Tokens != nil {
-		r.Get("/_stripe/checkout/frame", d.frame)
-		r.Get("/_stripe/checkout/frame.js", d.asset("frame.js", "text/javascript; charset=utf-8"))
-		r.Get("/_stripe/checkout/frame.css", d.asset("frame.css", "text/css; charset=utf-8"))
+		read(r, "/_stripe/checkout/frame", http.HandlerFunc(d.frame))
+		read(r, "/_stripe/checkout/frame.js", d.asset("frame.js", "text/javascript; charset=utf-8"))
+		read(r, "/_stripe/checkout/frame.css", d.asset("frame.css", "text/css; charset=utf-8"))
 		r.Handle("/_stripe/v1/*", d.c.Tokens)
 	}
+}
+
+// read answers GET, and HEAD, which would else reach the wire and be told another type and length.
+func read(r chi.Router, path string, h http.Handler) {
+	r.Method(http.MethodGet, path, h)
+	r.Method(http.MethodHead, path, h)
 }
 
 // sandboxBanner stands on every page while no money moves.

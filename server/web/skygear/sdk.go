@@ -20,6 +20,7 @@ func SDK() chi.Router {
 	r := chi.NewRouter()
 	for _, name := range []string{"skygear.js", "skygear.mjs"} {
 		r.Get("/"+name, sdkFile(name))
+		r.Head("/"+name, sdkFile(name))
 	}
 	return r
 }

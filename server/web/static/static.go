@@ -167,8 +167,22 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func acceptsPage(r *http.Request) bool {
 	for _, v := range r.Header["Accept"] {
-		if strings.Contains(v, "text/html") {
-			return true
+		for part := range strings.SplitSeq(v, ",") {
+			kind, params, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(kind), "text/html") && !refused(params) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refused says whether the parameters of a media range hold q=0.
+func refused(params string) bool {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, ok := strings.Cut(p, "=")
+		if ok && strings.EqualFold(strings.TrimSpace(name), "q") {
+			return strings.Trim(strings.TrimSpace(value), "0.") == ""
 		}
 	}
 	return false
