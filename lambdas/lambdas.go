@@ -8,6 +8,7 @@ import "crema/server/lambda"
 func All() []lambda.Function {
 	return []lambda.Function{
 		lambda.Op("echo", echo),
+		lambda.Op("create_checkout", createCheckout),
 		lambda.Op("process_payment", processPayment),
 	}
 }

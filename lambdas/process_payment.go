@@ -22,6 +22,7 @@ type paymentOut struct {
 	Results string          `json:"results,omitempty"`
 	Error   *paymentError   `json:"error,omitempty"`
 	OrderID string          `json:"order_id,omitempty"`
+	Status  string          `json:"status_url,omitempty"` // of the order's page
 }
 
 type paymentError struct {
@@ -29,6 +30,7 @@ type paymentError struct {
 	Message   string `json:"message"`
 	Retryable bool   `json:"retryable"`
 	OrderID   string `json:"order_id,omitempty"`
+	StatusURL string `json:"status_url,omitempty"`
 }
 
 // processPayment charges the card token for one bag of beans.
@@ -45,8 +47,8 @@ func processPayment(ctx context.Context, c *lambda.Call, in paymentIn) (paymentO
 	}
 	if p.Status != lambda.Paid {
 		return paymentOut{Results: "failed", Error: &paymentError{
-			Code: p.Code, Message: p.Message, Retryable: p.Retryable, OrderID: p.OrderID,
+			Code: p.Code, Message: p.Message, Retryable: p.Retryable, OrderID: p.OrderID, StatusURL: p.StatusURL,
 		}}, nil
 	}
-	return paymentOut{Result: []lambda.Record{*p.Record}, OrderID: p.OrderID}, nil
+	return paymentOut{Result: []lambda.Record{*p.Record}, OrderID: p.OrderID, Status: p.StatusURL}, nil
 }

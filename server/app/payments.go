@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
@@ -32,7 +33,9 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 	}
 	a.rooms.payments, err = payments.New(payments.Config{
 		DB: a.db, Log: a.log, Install: a.c.Name, Mode: mode, SecretKey: a.rooms.keys.secret, URL: url,
-		Alone: a.cluster != nil, // its data folder is locked
+		PublicURL: a.publicURL(), LinkKey: a.derive("order links"), WebhookSecrets: a.webhookSecrets(),
+		TokenPath: mode == payments.Sandbox,
+		Alone:     a.cluster != nil, // its data folder is locked
 	})
 	if err != nil {
 		return err
@@ -45,10 +48,10 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 // openSandbox starts the offline Stripe. Its keys derive from the master key, so that they stay the
 // same over restarts and for every server of the app.
 func (a *App) openSandbox(ctx context.Context) (url string, err error) {
-	a.rooms.keys = providerKeys{"sk_test_" + a.derive("secret"), "pk_test_" + a.derive("publishable")}
+	a.rooms.keys = providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
 	a.rooms.sandbox, err = sandbox.New(ctx, sandbox.Config{
 		DB: a.db, Log: a.log, SecretKey: a.rooms.keys.secret, PublishableKey: a.rooms.keys.publishable,
-		AdminToken: a.derive("admin"),
+		AdminToken: a.derive("sandbox admin"),
 	})
 	if err != nil {
 		return "", err
@@ -58,8 +61,27 @@ func (a *App) openSandbox(ctx context.Context) (url string, err error) {
 	return url, err
 }
 
+// publicURL is where shoppers come back to: the configured address, or this machine's.
+func (a *App) publicURL() string {
+	if a.c.PublicURLGiven {
+		return a.c.PublicURL
+	}
+	return a.URL() // HOST may have asked for any free port
+}
+
+func (a *App) webhookSecrets() []string {
+	if a.rooms.sandbox != nil {
+		return []string{a.sandboxWebhookSecret()}
+	}
+	return strings.FieldsFunc(a.c.Stripe.WebhookSecret.Reveal(), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func (a *App) sandboxWebhookSecret() string { return "whsec_" + a.derive("sandbox webhook") }
+
+// derive makes a secret of the app's own from its master key: the same over restarts and for every
+// server of the app.
 func (a *App) derive(purpose string) string {
 	mac := hmac.New(sha256.New, []byte(a.c.MasterKey.Reveal()))
-	mac.Write([]byte("crema sandbox " + purpose))
+	mac.Write([]byte("crema " + purpose))
 	return hex.EncodeToString(mac.Sum(nil))[:32]
 }

@@ -59,7 +59,7 @@ func MetricsPage(m *telemetry.Metrics, g *Gate) http.Handler {
 	page := m.Handler()
 	return Handler(func(w http.ResponseWriter, r *http.Request) error {
 		if !local(r) {
-			kind, err := g.Key(HeaderCredentials(r))
+			kind, err := g.Key(g.Credentials(r))
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ type Config struct {
 	Name            string         // APP_NAME, else app.json's name: lower-case letters, digits, "_"; names the schema
 	Listen          string         // HOST, host:port
 	PublicURL       string         // PUBLIC_URL without a slash at its end
+	PublicURLGiven  bool           // PUBLIC_URL was set; else PublicURL is this machine's
 	DataDir         string         // CREMA_DATA
 	DevMode         bool           // DEV_MODE
 	CORSHost        string         // CORS_HOST; "" is off

@@ -141,7 +141,7 @@ func (c *Config) readPublicURL(v *variables) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		v.p.add("PUBLIC_URL must be an address such as https://shop.example, without query and password")
 	}
-	c.PublicURL = strings.TrimRight(s, "/")
+	c.PublicURL, c.PublicURLGiven = strings.TrimRight(s, "/"), true
 }
 
 func (c *Config) readDatabase(v *variables) {

@@ -158,5 +158,12 @@ type noPayments struct{}
 
 // PayWithToken implements lambda.Payments.
 func (noPayments) PayWithToken(context.Context, lambda.TokenPayment) (lambda.Payment, error) {
-	return lambda.Payment{}, fault.New(fault.NotConfigured, "functions.no_payments", "this server takes no payments")
+	return lambda.Payment{}, errNoPayments
 }
+
+// OpenCheckout implements lambda.Payments.
+func (noPayments) OpenCheckout(context.Context, lambda.Checkout) (lambda.Payment, error) {
+	return lambda.Payment{}, errNoPayments
+}
+
+var errNoPayments = fault.New(fault.NotConfigured, "functions.no_payments", "this server takes no payments")
