@@ -38,6 +38,12 @@ func DecodeParams(body []byte) (p Params, ok bool) {
 	return p, true
 }
 
+// Text returns a parameter that is a string; whatever is none counts as missing, which is "".
+func Text(p Params, name string) string {
+	s, _ := text(p[name])
+	return s
+}
+
 // DecodeSave reads the parameters of record:save. Entries that cannot be read stay in their place with
 // their error.
 func DecodeSave(p Params) (SaveRequest, error) {
@@ -48,7 +54,7 @@ func DecodeSave(p Params) (SaveRequest, error) {
 	if len(raws) == 0 {
 		return SaveRequest{}, noRecords()
 	}
-	req := SaveRequest{Database: database(p), Atomic: flag(p, "atomic"), Items: make([]Item, len(raws))}
+	req := SaveRequest{Database: Text(p, "database_id"), Atomic: flag(p, "atomic"), Items: make([]Item, len(raws))}
 	var like *Record
 	for i, raw := range raws {
 		req.Items[i] = decodeItem(raw, like)
@@ -77,12 +83,6 @@ func list(p Params, name string) ([][]byte, error) {
 
 func isNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }
 
-// database returns the parameter database_id; whatever is not a string counts as missing.
-func database(p Params) string {
-	s, _ := text(p["database_id"])
-	return s
-}
-
 func flag(p Params, name string) bool { return string(bytes.TrimSpace(p[name])) == "true" }
 
 // DecodeIDs reads the parameters of record:fetch and record:delete.
@@ -94,7 +94,7 @@ func DecodeIDs(p Params) (IDsRequest, error) {
 	if len(raws) == 0 {
 		return IDsRequest{}, fault.Argument("records.none", "ids", "ids must be an array with at least one id like \"note/1\"")
 	}
-	req := IDsRequest{Database: database(p), Atomic: flag(p, "atomic"), IDs: make([]string, len(raws))}
+	req := IDsRequest{Database: Text(p, "database_id"), Atomic: flag(p, "atomic"), IDs: make([]string, len(raws))}
 	for i, raw := range raws {
 		id, ok := text(raw)
 		if !ok {
@@ -111,7 +111,7 @@ func badIDs(i int) *fault.Error {
 
 // DecodeQuery reads the parameters of record:query.
 func DecodeQuery(p Params) (Query, error) {
-	q := Query{Database: database(p), Count: flag(p, "count")}
+	q := Query{Database: Text(p, "database_id"), Count: flag(p, "count")}
 	q.Type, _ = text(p["record_type"])
 	if q.Type == "" {
 		return q, fault.Argument("records.no_type", "record_type", "record_type must be the name of a record type")

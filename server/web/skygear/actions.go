@@ -15,8 +15,8 @@ type call struct {
 	credentials web.Credentials
 }
 
-// handler answers a call whose caller is in the request's context.
-type handler func(w http.ResponseWriter, r *http.Request, c call) error
+// handler answers a call whose caller is in ctx.
+type handler func(ctx context.Context, w http.ResponseWriter, c call) error
 
 // who says what an action asks of its caller. Wire: the chains of the action list.
 type who int
@@ -44,12 +44,12 @@ func (d *Door) table() map[string]action {
 }
 
 func (a action) serve(g *web.Gate) handler {
-	return func(w http.ResponseWriter, r *http.Request, c call) error {
-		ctx, err := a.admit(r.Context(), g, c.credentials)
+	return func(ctx context.Context, w http.ResponseWriter, c call) error {
+		ctx, err := a.admit(ctx, g, c.credentials)
 		if err != nil {
 			return err
 		}
-		return a.run(w, r.WithContext(ctx), c)
+		return a.run(ctx, w, c)
 	}
 }
 
@@ -71,7 +71,7 @@ func (a action) admit(ctx context.Context, g *web.Gate, c web.Credentials) (cont
 	return acl.WithActor(ctx, actor), nil
 }
 
-func status(w http.ResponseWriter, _ *http.Request, _ call) error {
+func status(_ context.Context, w http.ResponseWriter, _ call) error {
 	web.WriteRaw(w, http.StatusOK, []byte("{\"result\":{\"status\":\"OK\"}}\n"))
 	return nil
 }

@@ -1,7 +1,7 @@
 package skygear
 
 import (
-	"encoding/json"
+	"context"
 	"net/http"
 	"strings"
 
@@ -49,7 +49,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		return run(w, r, call{params: params, credentials: d.credentials(r, params)})
+		return run(r.Context(), w, call{params: params, credentials: d.credentials(r, params)})
 	}).ServeHTTP(w, r)
 }
 
@@ -60,7 +60,7 @@ func (d *Door) resolve(r *http.Request, params records.Params) (handler, error) 
 			return h, nil
 		}
 	}
-	name := text(params["action"])
+	name := records.Text(params, "action")
 	if h := d.find(name); h != nil {
 		return h, nil
 	}
@@ -72,7 +72,9 @@ func (d *Door) resolve(r *http.Request, params records.Params) (handler, error) 
 
 func (d *Door) find(name string) handler {
 	if d.c.Functions.Has(name) {
-		return func(w http.ResponseWriter, r *http.Request, c call) error { return d.lambda(w, r, c, name) }
+		return func(ctx context.Context, w http.ResponseWriter, c call) error {
+			return d.lambda(ctx, w, c, name)
+		}
 	}
 	if a, ok := d.actions[name]; ok {
 		return a.serve(d.c.Gate)
@@ -84,24 +86,15 @@ func actionOfPath(path string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", ":")
 }
 
-// text returns a JSON string's value; anything else counts as absent.
-func text(raw json.RawMessage) string {
-	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
-}
-
 // credentials takes the headers first, then the body.
 func (d *Door) credentials(r *http.Request, params records.Params) web.Credentials {
 	c := d.c.Gate.Credentials(r)
 	if c.APIKey == "" {
-		c.APIKey = text(params["api_key"])
+		c.APIKey = records.Text(params, "api_key")
 	}
 	if c.Token == "" {
-		c.Token = text(params["access_token"])
+		c.Token = records.Text(params, "access_token")
 	}
-	c.UserID = text(params["_user_id"])
+	c.UserID = records.Text(params, "_user_id")
 	return c
 }

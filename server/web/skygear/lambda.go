@@ -2,6 +2,7 @@ package skygear
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 
@@ -10,12 +11,12 @@ import (
 )
 
 // lambda calls a function with the body's "args". A null result leaves the envelope empty.
-func (d *Door) lambda(w http.ResponseWriter, r *http.Request, c call, name string) error {
+func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name string) error {
 	f, err := d.c.Functions.Lookup(name)
 	if err != nil {
 		return err
 	}
-	actor, err := d.c.Gate.ForFunction(r.Context(), c.credentials, f.UserRequired, f.KeyRequired)
+	actor, err := d.c.Gate.ForFunction(ctx, c.credentials, f.UserRequired, f.KeyRequired)
 	if err != nil {
 		return err
 	}
@@ -23,7 +24,7 @@ func (d *Door) lambda(w http.ResponseWriter, r *http.Request, c call, name strin
 	if args == nil {
 		args = json.RawMessage("{}")
 	}
-	result, err := d.c.Functions.Invoke(acl.WithActor(r.Context(), actor), name, args)
+	result, err := d.c.Functions.Invoke(acl.WithActor(ctx, actor), name, args)
 	if err != nil {
 		return err
 	}

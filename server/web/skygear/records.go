@@ -1,6 +1,7 @@
 package skygear
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
@@ -9,48 +10,48 @@ import (
 	"crema/server/web"
 )
 
-func (d *Door) save(w http.ResponseWriter, r *http.Request, c call) error {
+func (d *Door) save(ctx context.Context, w http.ResponseWriter, c call) error {
 	req, err := records.DecodeSave(c.params)
 	if err != nil {
 		return err
 	}
-	results, err := d.c.Records.Save(r.Context(), req)
+	results, err := d.c.Records.Save(ctx, req)
 	if err != nil {
 		return err
 	}
 	return writeResults(w, results)
 }
 
-func (d *Door) fetch(w http.ResponseWriter, r *http.Request, c call) error {
+func (d *Door) fetch(ctx context.Context, w http.ResponseWriter, c call) error {
 	req, err := records.DecodeIDs(c.params)
 	if err != nil {
 		return err
 	}
-	results, err := d.c.Records.Fetch(r.Context(), req)
+	results, err := d.c.Records.Fetch(ctx, req)
 	if err != nil {
 		return err
 	}
 	return writeResults(w, results)
 }
 
-func (d *Door) delete(w http.ResponseWriter, r *http.Request, c call) error {
+func (d *Door) delete(ctx context.Context, w http.ResponseWriter, c call) error {
 	req, err := records.DecodeIDs(c.params)
 	if err != nil {
 		return err
 	}
-	results, err := d.c.Records.Delete(r.Context(), req)
+	results, err := d.c.Records.Delete(ctx, req)
 	if err != nil {
 		return err
 	}
 	return writeResults(w, results)
 }
 
-func (d *Door) query(w http.ResponseWriter, r *http.Request, c call) error {
+func (d *Door) query(ctx context.Context, w http.ResponseWriter, c call) error {
 	q, err := records.DecodeQuery(c.params)
 	if err != nil {
 		return err
 	}
-	page, err := d.c.Records.Query(r.Context(), q)
+	page, err := d.c.Records.Query(ctx, q)
 	if err != nil {
 		return err
 	}
