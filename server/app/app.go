@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"crema/server/base/cluster"
@@ -25,7 +26,8 @@ import (
 	"crema/server/web/static"
 )
 
-// Grace is how long requests in flight may take to finish when the app stops.
+// Grace is how long requests in flight, and then each room and the database, may take to end when the
+// app stops.
 const Grace = 10 * time.Second
 
 // App is a running Crema.
@@ -91,12 +93,25 @@ func (a *App) URL() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the app in order: no new requests, running ones finish until ctx ends, then the rooms, then
-// the database. It may be called once.
+// the database. These have Grace of their own, so that a slow client takes no time from them. It may be
+// called once.
 func (a *App) Stop(ctx context.Context) {
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		a.closers[i](ctx)
+	if a.server != nil {
+		a.endRequests(ctx)
+	}
+	for _, end := range slices.Backward(a.closers) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+		end(own)
+		cancel()
 	}
 	telemetry.Flush(a.log)
+}
+
+func (a *App) endRequests(ctx context.Context) {
+	if err := a.server.Shutdown(ctx); err != nil {
+		a.log.WarnContext(ctx, "requests were cut off", "error", err)
+		_ = a.server.Close()
+	}
 }
 
 func (a *App) onStop(f func(context.Context)) { a.closers = append(a.closers, f) }
@@ -155,11 +170,5 @@ func (a *App) serve(context.Context) error {
 			a.failed <- fault.Wrap(err, fault.Internal, "app.serve", "the server stopped listening")
 		}
 	}()
-	a.onStop(func(ctx context.Context) {
-		if err := a.server.Shutdown(ctx); err != nil {
-			a.log.WarnContext(ctx, "requests were cut off", "error", err)
-			_ = a.server.Close()
-		}
-	})
 	return nil
 }
