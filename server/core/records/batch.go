@@ -86,6 +86,9 @@ func (b *batch) results() []Result {
 	results := make([]Result, len(b.rows))
 	for i := range b.rows {
 		r := &b.rows[i]
+		if !r.settled() { // its type went away meanwhile
+			r.err = errStale
+		}
 		results[i] = Result{ID: r.id, Err: r.err}
 		if r.err == nil {
 			results[i].Record = r.out

@@ -135,6 +135,8 @@ func (p *plan) sort() error {
 			return err
 		case o.kind == isLiteral:
 			return fault.Argument("records.bad_query", "sort", "records are sorted by a key path or a distance, not by a literal")
+		case o.kind == schema.Unknown:
+			return notComparable()
 		case pair[1] == "desc":
 			o.sql += " DESC"
 		}

@@ -94,18 +94,27 @@ func TestSave_CreationIsDecidedWhileOthersDelete(t *testing.T) {
 	a.do(u1, "save", `{"records":[{"_id":"note/1","n":1}]}`)
 	a.admin("INSERT INTO app._role (id) VALUES ($1)", "writer")
 	a.admin("INSERT INTO app._record_creation (record_type, role_id) VALUES ($1, 'writer')", "note")
-	var wg sync.WaitGroup
-	ids := records.IDsRequest{IDs: []string{"note/1"}}
-	item := records.Item{Record: &records.Record{Type: "note", Key: "1", Fields: []records.Field{{Name: "n", Value: 2.0}}}}
-	for range 200 {
-		wg.Go(func() {
-			_, _ = a.svc.Save(acl.WithActor(context.Background(), u2), records.SaveRequest{Items: []records.Item{item}})
-		})
+	a.want(a.do(u2, "save", `{"records":[{"_id":"note/1","n":2}]}`), `…"n":2}`)
+	answer := make(chan string, 1)
+	err := a.db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error {
+		if _, err := tx.Exec(ctx, "DELETE FROM app.note"); err != nil {
+			return err
+		}
+		go func() { answer <- a.do(u2, "save", `{"records":[{"_id":"note/1","n":3}]}`) }()
+		for waiting := 0; waiting == 0; {
+			if err := tx.Get(ctx, &waiting, "SELECT count(*) FROM pg_stat_activity, pg_sleep(0.002) WHERE datname = current_database() AND wait_event_type = 'Lock'"); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "SELECT pg_stat_clear_snapshot()"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := a.svc.Delete(acl.WithActor(t.Context(), u1), ids); err != nil {
-		t.Error(err)
-	}
-	wg.Wait()
+	a.want(<-answer, `…"code":102,…`)
 	a.want(a.keys(master, "note", ""), "")
 }
 

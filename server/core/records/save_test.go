@@ -40,6 +40,9 @@ func TestSave_Access(t *testing.T) {
 			} else {
 				a.want(out, `{"_id":"note/`+key+`","_type":"error","name":"denied",…`)
 			}
+			if !strings.Contains(" "+c.write+" ", " "+key+" ") && c.actor.UserID != "" {
+				a.want(a.do(c.actor, "delete", `{"ids":["note/`+key+`"]}`), `{"_id":"note/`+key+`","_type":"error","name":"denied","code":102,…`)
+			}
 			out := a.do(c.actor, "save", `{"records":[{"_id":"note/`+key+`","by":"`+c.actor.UserID+`"}]}`)
 			if strings.Contains(out, `"_type":"record"`) {
 				writable = append(writable, key)
@@ -52,6 +55,17 @@ func TestSave_Access(t *testing.T) {
 		a.want(strings.Join(readable, " "), c.read)
 		a.want(strings.Join(writable, " "), c.write)
 	}
+}
+
+func TestDelete_Access(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.do(u1, "save", `{"records":[{"_id":"note/open"},{"_id":"note/own","_access":[]},{"_id":"note/write","_access":[{"level":"write","user_id":"U2"}]}]}`)
+	a.want(a.do(nobody, "delete", `{"ids":["note/open"]}`), "error 101")
+	a.want(a.do(u2, "delete", `{"ids":["note/own","note/write","note/open"]}`), `{"_id":"note/own","_type":"error","name":"denied","code":102,…}
+{"_id":"note/write","_type":"record"}
+{"_id":"note/open","_type":"record"}`)
+	a.want(a.do(master, "delete", `{"ids":["note/own"]}`), `{"_id":"note/own","_type":"record"}`)
 }
 
 func TestSave_MalformedAccess(t *testing.T) {

@@ -123,16 +123,20 @@ func (s *Service) installGeo(ctx context.Context, tx *pg.Tx) (string, error) {
 	if err := tx.Get(ctx, &available, selectGeoAvailable); err != nil {
 		return "", err
 	}
+	if !available {
+		s.noGeo.Store(true)
+		return "", NoPostGIS()
+	}
 	err := tx.Try(ctx, func(ctx context.Context) error {
-		if !available {
-			return NoPostGIS()
-		}
 		_, err := tx.Exec(ctx, createGeo)
 		return err
 	})
-	if err != nil {
+	if fault.Is(err, "pg.privilege") {
 		s.noGeo.Store(true)
 		return "", NoPostGIS()
+	}
+	if err != nil {
+		return "", err
 	}
 	return geoSchema(ctx, tx)
 }

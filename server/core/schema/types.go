@@ -94,8 +94,11 @@ type Type struct {
 	derived       map[string]string
 }
 
-// maxDerived bounds what is kept for one type.
-const maxDerived = 256
+// Bounds of what is kept for one type: how many texts, and how long each.
+const (
+	maxDerived     = 256
+	maxDerivedText = 16 << 10
+)
 
 // Derived returns what make returned for key the first time: statements that depend on the type are
 // kept as long as it lives.
@@ -109,7 +112,7 @@ func (t *Type) Derived(key []byte, make func() string) string {
 	s = make()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.derived) < maxDerived {
+	if len(t.derived) < maxDerived && len(s) <= maxDerivedText {
 		t.derived[string(key)] = s
 	}
 	return s
