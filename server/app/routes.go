@@ -22,10 +22,6 @@ func (a *App) handler() http.Handler {
 	shop := checkout.New(a.checkout())
 
 	r := chi.NewRouter()
-	r.Use(web.Stack(web.StackConfig{
-		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
-		Timeout: a.c.ResponseTimeout, TrustedProxies: a.c.TrustedProxies,
-	}))
 	r.Handle("/healthz", web.Health(a.db.Ping))
 	r.Handle("/metrics", web.MetricsPage(a.metrics, gate))
 	rpc.New(a.rooms.functions, gate).Register(r)
@@ -34,7 +30,11 @@ func (a *App) handler() http.Handler {
 	rest := a.rest(wire)
 	r.NotFound(rest)
 	r.MethodNotAllowed(rest)
-	return r
+	// Around the router and not inside: the router then uses the routing context that the stack has made.
+	return web.Stack(web.StackConfig{
+		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
+		Timeout: a.c.ResponseTimeout, TrustedProxies: a.c.TrustedProxies,
+	})(r)
 }
 
 func (a *App) checkout() checkout.Config {
