@@ -18,6 +18,7 @@ import (
 	"crema/server/core/payments/sandbox/api"
 	"crema/server/core/payments/sandbox/ledger"
 	"crema/server/core/payments/sandbox/render"
+	"crema/server/core/payments/sandbox/wire"
 )
 
 const (
@@ -215,15 +216,26 @@ func Sign(payload []byte, secret string, at time.Time) string {
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// call runs what no request to the API asked for, in a transaction.
+// call runs what no request to the API asked for, in a transaction. As there, an error with Keep commits.
 func (s *Sandbox) call(ctx context.Context, do func(context.Context, *api.Call) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runLimit)
+	defer cancel()
+	var kept *wire.Error
 	err := s.ledger.Tx(ctx, func(ctx context.Context, tx *ledger.Tx) error {
 		now, err := s.now(ctx, tx)
 		if err != nil {
 			return err
 		}
-		return do(ctx, api.ByClock(tx, now))
+		err = do(ctx, api.ByClock(tx, now))
+		if kept = nil; errors.As(err, &kept) && kept.Keep {
+			return nil
+		}
+		kept = nil
+		return err
 	})
 	s.nudge()
+	if err == nil && kept != nil {
+		return kept
+	}
 	return err
 }

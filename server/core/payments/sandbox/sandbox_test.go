@@ -21,3 +21,13 @@ func TestAPI_StripeGoScenario(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Scenario(t, sandboxtest.Start(t, testkit.DB(t), nil))
 }
+
+func TestAPI_StripeGoIntents(t *testing.T) {
+	t.Parallel()
+	sandboxtest.Intents(t, sandboxtest.Start(t, testkit.DB(t), nil))
+}
+
+func TestAPI_StripeGoSessions(t *testing.T) {
+	t.Parallel()
+	sandboxtest.Sessions(t, sandboxtest.Start(t, testkit.DB(t), nil))
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -227,25 +228,42 @@ func Authenticate(ctx context.Context, c *Call, pass bool) (Challenge, error) {
 	if p.Status == "requires_action" && p.PaymentMethod != nil {
 		err = c.authenticated(ctx, &p, &hidden, pass)
 	}
-	return Challenge{p, hidden.Session, hidden.Return}, err
+	ch, again := c.challengeOf(ctx, p, hidden)
+	return ch, cmp.Or(again, err)
 }
 
 // Challenge is an intent as the page of the bank sees it.
 type Challenge struct {
 	Intent  Intent
-	Session string // that it pays, or empty
-	Return  string // where the shopper goes next when there is no session; may be empty
+	Session *Session // that it pays; nil: none
+	Return  string   // where the shopper goes next when there is no session; may be empty
+	Last4   string   // of the card; empty when no card is chosen
 }
 
-// FindChallenge returns the intent of the path.
+// FindChallenge returns the intent of the path; a 404 when there is none.
 func FindChallenge(ctx context.Context, c *Call) (Challenge, error) {
-	p, o, err := find[Intent](ctx, c, kindIntent, c.ID, "intent")
+	p, hidden, err := lockIntent(ctx, c)
 	if err != nil {
 		return Challenge{}, err
 	}
-	var hidden intentHidden
-	err = unmarshal(o.Hidden, &hidden)
-	return Challenge{p, hidden.Session, hidden.Return}, err
+	return c.challengeOf(ctx, p, hidden)
+}
+
+func (c *Call) challengeOf(ctx context.Context, p Intent, hidden intentHidden) (Challenge, error) {
+	ch := Challenge{Intent: p, Return: hidden.Return}
+	if hidden.Session != "" {
+		s, _, err := find[Session](ctx, c, kindSession, hidden.Session, "session")
+		if err != nil {
+			return ch, err
+		}
+		ch.Session = &s
+	}
+	if p.PaymentMethod == nil {
+		return ch, nil
+	}
+	m, _, err := find[Method](ctx, c, kindMethod, *p.PaymentMethod, "payment_method")
+	ch.Last4 = m.Card.Last4
+	return ch, err
 }
 
 func (c *Call) authenticated(ctx context.Context, p *Intent, hidden *intentHidden, pass bool) error {

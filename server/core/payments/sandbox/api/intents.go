@@ -239,7 +239,7 @@ func listIntents(ctx context.Context, c *Call) (any, error) {
 }
 
 // lockIntent locks an intent and before it the session that it pays, in the order that paying on the
-// session's page has too.
+// session's page has too. A session whose time has come expires, and the intent with it.
 func lockIntent(ctx context.Context, c *Call) (p Intent, hidden intentHidden, err error) {
 	o, err := c.Tx.Find(ctx, kindIntent, c.ID)
 	if fault.Is(err, "pg.no_rows") {
@@ -249,7 +249,9 @@ func lockIntent(ctx context.Context, c *Call) (p Intent, hidden intentHidden, er
 		err = unmarshal(o.Hidden, &hidden)
 	}
 	if err == nil && hidden.Session != "" {
-		_, err = c.Tx.Lock(ctx, kindSession, hidden.Session)
+		page := *c
+		page.ID = hidden.Session
+		_, _, err = lockSession(ctx, &page)
 	}
 	if err != nil {
 		return p, hidden, err

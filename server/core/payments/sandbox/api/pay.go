@@ -2,9 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
-	"crema/server/base/fault"
 	"crema/server/core/payments/sandbox/ledger"
 	"crema/server/core/payments/sandbox/wire"
 )
@@ -299,6 +300,6 @@ func ByClock(tx *ledger.Tx, now time.Time) *Call {
 
 // IsMissing says that an object of the path does not exist.
 func IsMissing(err error) bool {
-	e, ok := err.(*wire.Error) //nolint:errorlint // handlers return it bare
-	return ok && e.Code == "resource_missing" || fault.Is(err, "pg.no_rows")
+	var e *wire.Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound
 }

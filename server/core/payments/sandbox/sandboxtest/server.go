@@ -1,6 +1,7 @@
 package sandboxtest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -48,12 +49,14 @@ func (c *Clock) Advance(d time.Duration) {
 	c.offset += d
 }
 
-// Start opens a sandbox on db, serves it, and stops it when the test ends. wrap may be nil.
+// Start opens a sandbox on db, serves it, and stops it when the test ends. wrap, around the API without
+// the pages, may be nil. Webhooks are written down, and delivered after Deliver.
 func Start(t testing.TB, db *pg.DB, wrap func(http.Handler) http.Handler) *Server {
 	t.Helper()
 	clock := &Clock{}
 	s, err := sandbox.New(t.Context(), sandbox.Config{
 		DB: db, Now: clock.Now, SecretKey: SecretKey, PublishableKey: PublishableKey, AdminToken: AdminToken,
+		Retries: []time.Duration{20 * time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -62,9 +65,19 @@ func Start(t testing.TB, db *pg.DB, wrap func(http.Handler) http.Handler) *Serve
 	if wrap != nil {
 		h = wrap(h)
 	}
-	server := httptest.NewServer(h)
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.Handle("/_stripe/", s.Browser())
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return &Server{URL: server.URL, Sandbox: s, Clock: clock}
+}
+
+// Deliver starts the courier until the test ends.
+func (s *Server) Deliver(t testing.TB) {
+	t.Helper()
+	s.Sandbox.Start(t.Context())
+	t.Cleanup(func() { _ = s.Sandbox.Stop(context.Background()) }) // the test's own context has ended
 }
 
 // Answer is what came back.
