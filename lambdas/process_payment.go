@@ -18,11 +18,11 @@ type paymentIn struct {
 // paymentOut is either Result with the payment_record, as saving a record answers, or Results "failed"
 // with a reason. Both come with HTTP 200: a refused card is an answer, not an error.
 type paymentOut struct {
-	Result  []lambda.Record `json:"result,omitempty"`
-	Results string          `json:"results,omitempty"`
-	Error   *paymentError   `json:"error,omitempty"`
-	OrderID string          `json:"order_id,omitempty"`
-	Status  string          `json:"status_url,omitempty"` // of the order's page
+	Result    []lambda.Record `json:"result,omitempty"`
+	Results   string          `json:"results,omitempty"`
+	Error     *paymentError   `json:"error,omitempty"`
+	OrderID   string          `json:"order_id,omitempty"`
+	StatusURL string          `json:"status_url,omitempty"` // the order's page
 }
 
 type paymentError struct {
@@ -50,5 +50,5 @@ func processPayment(ctx context.Context, c *lambda.Call, in paymentIn) (paymentO
 			Code: p.Code, Message: p.Message, Retryable: p.Retryable, OrderID: p.OrderID, StatusURL: p.StatusURL,
 		}}, nil
 	}
-	return paymentOut{Result: []lambda.Record{*p.Record}, OrderID: p.OrderID, Status: p.StatusURL}, nil
+	return paymentOut{Result: []lambda.Record{*p.Record}, OrderID: p.OrderID, StatusURL: p.StatusURL}, nil
 }

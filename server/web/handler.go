@@ -41,7 +41,7 @@ func Describe(r *http.Request, err error) WireError {
 	if f.Code == fault.Internal {
 		we.Info = map[string]any{"request_id": id}
 	}
-	slog.ErrorContext(r.Context(), "request failed", "reason", f.Reason, "error", err.Error(), "path", r.URL.Path)
+	slog.ErrorContext(r.Context(), "request failed", "reason", f.Reason, "error", err.Error(), "path", loggedPath(r))
 	return we
 }
 

@@ -38,7 +38,7 @@ func observe(log *slog.Logger, m *telemetry.Metrics, trusted proxies, next http.
 			took := time.Since(start)
 			m.Observe(methodLabel(r.Method), x.routeLabel(), x.sent(), took)
 			telemetry.LogAccess(x, log, telemetry.Access{
-				At: start.Add(took), Method: r.Method, Path: r.URL.Path, Status: x.sent(), Bytes: x.bytes, Took: took, IP: trusted.clientIP(r),
+				At: start.Add(took), Method: r.Method, Path: loggedPath(r), Status: x.sent(), Bytes: x.bytes, Took: took, IP: trusted.clientIP(r),
 				Quiet: r.URL.Path == "/healthz" || r.URL.Path == "/metrics",
 			})
 		}()
@@ -50,7 +50,7 @@ func observe(log *slog.Logger, m *telemetry.Metrics, trusted proxies, next http.
 // the client does not take half an answer for a whole one.
 func (x *exchange) recovered(log *slog.Logger, r *http.Request, v any) {
 	if v != http.ErrAbortHandler {
-		log.ErrorContext(x, "a handler panicked", "panic", fmt.Sprint(v), "path", r.URL.Path, "stack", string(debug.Stack()))
+		log.ErrorContext(x, "a handler panicked", "panic", fmt.Sprint(v), "path", loggedPath(r), "stack", string(debug.Stack()))
 		if x.status == 0 {
 			WriteError(x, r.WithContext(x), fault.New(fault.Internal, "web.panic", "an unexpected error occurred"))
 			return
@@ -62,6 +62,16 @@ func (x *exchange) recovered(log *slog.Logger, r *http.Request, v any) {
 	if conn, _, err := http.NewResponseController(x.ResponseWriter).Hijack(); err == nil {
 		_ = conn.Close() // it is being thrown away
 	}
+}
+
+// maxLogged bounds what one request can put into the log, in bytes of its path.
+const maxLogged = 512
+
+func loggedPath(r *http.Request) string {
+	if p := r.URL.Path; len(p) > maxLogged {
+		return p[:maxLogged] + "..."
+	}
+	return r.URL.Path
 }
 
 // methodLabel bounds the number of labels that a client can make.

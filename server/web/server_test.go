@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,5 +126,14 @@ func TestDescribe_LogsWhatIsBrokenAndNotWhatIsNotThere(t *testing.T) {
 		if text, _ := io.ReadAll(&out); (len(text) > 0) != logged {
 			t.Errorf("%v: the log has %q", code, text)
 		}
+	}
+}
+
+func TestStack_LogsTheBeginningOfALongPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("on purpose") }), nil)
+	s.do(t, "GET", "/begin"+strings.Repeat("x", 20_000)+"end", nil, nil)
+	if text := s.out.text(s.log); !strings.Contains(text, "/beginxx") || strings.Contains(text, "xend") {
+		t.Errorf("the log has %d bytes", len(text))
 	}
 }

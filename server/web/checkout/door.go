@@ -101,7 +101,6 @@ func (d *Door) script(w http.ResponseWriter, r *http.Request) {
 // frame is the card form, which pages of any origin may show.
 func (d *Door) frame(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", assets.FramePolicy)
-	w.Header().Del("X-Frame-Options")
 	d.asset("frame.html", "text/html; charset=utf-8")(w, r)
 }
 
