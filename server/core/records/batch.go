@@ -247,10 +247,8 @@ func explainData(err error, r *row) *fault.Error {
 	d := pg.State(err)
 	switch {
 	case fault.HasCode(err, fault.Constraint):
-		for _, c := range r.cells {
-			if strings.HasPrefix(d.Constraint, "fk_"+c.col.Name+"_") {
-				return fault.Wrap(err, fault.Constraint, "records.dangling", "field %q refers to something that does not exist", c.col.Name).With("arguments", []string{c.col.Name})
-			}
+		if name := foreignField(r, d.Constraint); name != "" {
+			return fault.Wrap(err, fault.Constraint, "records.dangling", "field %q refers to something that does not exist", name).With("arguments", []string{name})
 		}
 		return fault.Wrap(err, fault.Constraint, "records.referenced", "another record still refers to this one")
 	case strings.HasPrefix(d.SQLState, "54"):
@@ -261,6 +259,17 @@ func explainData(err error, r *row) *fault.Error {
 		return fault.Wrap(err, fault.Duplicate, "records.not_unique", "another record already has this value where it must be unique")
 	}
 	return fault.From(err)
+}
+
+// foreignField finds the field that a constraint fk_<field>_<target>_<column> is about.
+func foreignField(r *row, constraint string) string {
+	name := ""
+	for i := range r.cells {
+		if n := r.cells[i].col.Name; len(n) > len(name) && strings.HasPrefix(constraint, "fk_"+n+"_") {
+			name = n
+		}
+	}
+	return name
 }
 
 // groups joins the open rows by type and binds them; of rows with one id each gets a group of its own.

@@ -3,7 +3,6 @@ package records
 import (
 	"context"
 	"encoding/json"
-
 	"time"
 
 	"crema/server/base/fault"

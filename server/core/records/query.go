@@ -75,6 +75,7 @@ type plan struct {
 	where   string
 	used    int // arguments that where uses
 	order   string
+	offset  string
 	columns []schema.Column // of the page; fewer than the table's when some are desired
 	include []include
 }
@@ -100,6 +101,9 @@ func newPlan(snap *schema.Snapshot, sc scope, q Query) (*plan, error) {
 	}
 	if err := p.includes(); err != nil {
 		return nil, err
+	}
+	if q.Offset > 0 {
+		p.offset = p.args.add(q.Offset) // it varies; a text for each would push others out of what is prepared
 	}
 	return p, p.desire()
 }

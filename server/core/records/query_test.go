@@ -316,17 +316,21 @@ func TestForFunctions(t *testing.T) {
 	r := records.ForFunctions(a.svc, nobody)
 	at := time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
 	saved, err := r.Save(ctx, lambda.Record{ID: "farm/1"}, lambda.Record{ID: "bean/1", Access: []lambda.AccessEntry{{Level: "read", User: "U1"}}, Fields: map[string]any{
-		"s": "x", "n": 1.5, "i": int64(7), "b": true, "at": at, "j": json.RawMessage(`{"a":1}`), "l": []string{"x"}, "farm": lambda.Reference("farm/1"), "none": nil, "_ownerID": "U9"}})
+		"s": "x", "n": 1.5, "i": int64(7), "b": true, "at": at, "j": json.RawMessage(`{"a":1}`), "l": []string{"x"}, "farm": lambda.Reference("farm/1"), "none": nil, "_ownerID": "U9",
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := lambda.Record{ID: "bean/1", Owner: "_service", Access: []lambda.AccessEntry{{Level: "read", User: "U1"}}, CreatedAt: saved[1].CreatedAt, UpdatedAt: saved[1].UpdatedAt, Fields: map[string]any{
-		"s": "x", "n": 1.5, "i": 7.0, "b": true, "at": at, "j": json.RawMessage(`{"a": 1}`), "l": json.RawMessage(`["x"]`), "farm": lambda.Reference("farm/1")}}
+		"s": "x", "n": 1.5, "i": 7.0, "b": true, "at": at, "j": json.RawMessage(`{"a": 1}`), "l": json.RawMessage(`["x"]`), "farm": lambda.Reference("farm/1"),
+	}}
 	if diff := cmp.Diff(want, saved[1]); diff != "" {
 		t.Error(diff)
 	}
-	got, err := r.Query(ctx, lambda.Query{Type: "bean", Where: []any{"and", []any{"eq", lambda.Key("farm"), lambda.Reference("farm/1")}, []any{"gte", lambda.Key("i"), 7}, []any{"lte", lambda.Key("at"), at}},
-		Sort: []lambda.Sort{{Field: "s", Descending: true}}, Limit: 5})
+	got, err := r.Query(ctx, lambda.Query{
+		Type: "bean", Where: []any{"and", []any{"eq", lambda.Key("farm"), lambda.Reference("farm/1")}, []any{"gte", lambda.Key("i"), 7}, []any{"lte", lambda.Key("at"), at}},
+		Sort: []lambda.Sort{{Field: "s", Descending: true}}, Limit: 5,
+	})
 	if err != nil || len(got) != 1 {
 		t.Errorf("got %v, %v", got, err)
 	}

@@ -70,8 +70,10 @@ func TestSave_TwoSaversOfTheSameNewRecord(t *testing.T) {
 			wg.Go(func() {
 				var items []records.Item
 				for i := range 10 {
-					items = append(items, records.Item{Record: &records.Record{Type: "note", Key: fmt.Sprintf("%d-%d", round, (i*7+worker)%10),
-						Fields: []records.Field{{Name: "n", Value: float64(worker)}}}})
+					items = append(items, records.Item{Record: &records.Record{
+						Type: "note", Key: fmt.Sprintf("%d-%d", round, (i*7+worker)%10),
+						Fields: []records.Field{{Name: "n", Value: float64(worker)}},
+					}})
 				}
 				results, err := a.svc.Save(acl.WithActor(context.Background(), u1), records.SaveRequest{Items: items, Atomic: worker%2 == 0})
 				if err != nil {
@@ -126,8 +128,10 @@ func TestSave_SchemaRaceOfTwoServers(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, a := range apps {
 			wg.Go(func() {
-				rec := &records.Record{Type: fmt.Sprint("type", round/2), Key: fmt.Sprint(round, "-", i),
-					Fields: []records.Field{{Name: "same", Value: "x"}, {Name: fmt.Sprint("f", round, i), Value: 1.0}}}
+				rec := &records.Record{
+					Type: fmt.Sprint("type", round/2), Key: fmt.Sprint(round, "-", i),
+					Fields: []records.Field{{Name: "same", Value: "x"}, {Name: fmt.Sprint("f", round, i), Value: 1.0}},
+				}
 				results, err := a.svc.Save(acl.WithActor(context.Background(), u1), records.SaveRequest{Items: []records.Item{{Record: rec}}})
 				if err != nil || results[0].Err != nil {
 					t.Error(err, results)

@@ -165,10 +165,19 @@ func TestScope_DatabaseIDs(t *testing.T) {
 		read     string
 		write    string
 	}{
-		{u1, `""`, "", ""}, {u1, `null`, "", ""}, {u1, `7`, "", ""}, {u1, `"_public"`, "", ""}, {u1, `"_private"`, "", ""}, {u1, `"U1"`, "", ""},
-		{u1, `"U2"`, "error 102", "error 102"}, {u1, `"_union"`, "error 101", "error 101"}, {u1, `"_other"`, "error 108 [database_id]", "error 108 [database_id]"},
-		{nobody, `"_private"`, "error 101", "error 101"}, {nobody, `"_public"`, "", "error 101"},
-		{master, `"_union"`, "", "error 111"}, {master, `"U2"`, "", ""},
+		{u1, `""`, "", ""},
+		{u1, `null`, "", ""},
+		{u1, `7`, "", ""},
+		{u1, `"_public"`, "", ""},
+		{u1, `"_private"`, "", ""},
+		{u1, `"U1"`, "", ""},
+		{u1, `"U2"`, "error 102", "error 102"},
+		{u1, `"_union"`, "error 101", "error 101"},
+		{u1, `"_other"`, "error 108 [database_id]", "error 108 [database_id]"},
+		{nobody, `"_private"`, "error 101", "error 101"},
+		{nobody, `"_public"`, "", "error 101"},
+		{master, `"_union"`, "", "error 111"},
+		{master, `"U2"`, "", ""},
 	} {
 		if got := a.do(c.actor, "query", `{"record_type":"note","database_id":`+c.database+`}`); !strings.HasPrefix(got, c.read) {
 			t.Errorf("query %s as %s: %s, want %s", c.database, c.actor.UserID, got, c.read)

@@ -349,8 +349,8 @@ func (p *plan) pageText() string {
 	if p.query.Limit != nil { // written out, so that the planner knows it
 		b.WriteString(" LIMIT " + strconv.Itoa(*p.query.Limit))
 	}
-	if p.query.Offset > 0 {
-		b.WriteString(" OFFSET " + strconv.Itoa(p.query.Offset))
+	if p.offset != "" {
+		b.WriteString(" OFFSET " + p.offset + "::bigint")
 	}
 	return b.String()
 }

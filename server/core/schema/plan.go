@@ -63,6 +63,9 @@ func conflict(typ string, f Field, old FieldType) *fault.Error {
 	return fault.New(fault.Incompatible, "schema.conflict", "field %s of record type %s is of type %s and cannot hold a value of type %s", f.Name, typ, old, f.Type)
 }
 
+// systemColumns are in every table of PostgreSQL.
+var systemColumns = []string{"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"}
+
 // CheckName refuses names that a table or a column cannot have. what says in the message what the name
 // is of.
 func CheckName(what, name string) error {
@@ -78,6 +81,8 @@ func CheckName(what, name string) error {
 		problem = "contains a NUL character"
 	case !utf8.ValidString(name):
 		problem = "is not valid UTF-8"
+	case what == "field" && slices.Contains(systemColumns, name):
+		problem = "is taken by PostgreSQL itself"
 	}
 	if problem == "" {
 		return nil

@@ -125,6 +125,7 @@ func TestEnsure_Refuses(t *testing.T) {
 		"long name":            {[]schema.Change{change(strings.Repeat("é", 32))}, false, "schema.bad_name", fault.Invalid},
 		"NUL":                  {[]schema.Change{change("note", field("a\x00b", "string"))}, false, "schema.bad_name", fault.Invalid},
 		"not UTF-8":            {[]schema.Change{change("note", field("a\xff", "string"))}, false, "schema.bad_name", fault.Invalid},
+		"system column":        {[]schema.Change{change("note", field("xmin", "string"))}, false, "schema.bad_name", fault.Invalid},
 		"empty name":           {[]schema.Change{change("note", field("", "string"))}, false, "schema.bad_name", fault.Invalid},
 		"too many":             {[]schema.Change{change("note", many...)}, false, "schema.too_many_columns", fault.Invalid},
 		"taken by an index":    {[]schema.Change{change("note_pkey")}, false, "schema.conflict", fault.Incompatible},
