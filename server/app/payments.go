@@ -51,11 +51,12 @@ func (a *App) openSandbox(ctx context.Context) (url string, err error) {
 	a.rooms.keys = providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
 	a.rooms.sandbox, err = sandbox.New(ctx, sandbox.Config{
 		DB: a.db, Log: a.log, SecretKey: a.rooms.keys.secret, PublishableKey: a.rooms.keys.publishable,
-		AdminToken: a.derive("sandbox admin"),
+		AdminToken: a.derive("sandbox admin"), PublicURL: a.publicURL, WebhookSecret: a.sandboxWebhookSecret(),
 	})
 	if err != nil {
 		return "", err
 	}
+	a.rooms.sandbox.Start(ctx)
 	url, err = a.rooms.sandbox.Listen(ctx)
 	a.onStop(func(ctx context.Context) { _ = a.rooms.sandbox.Stop(ctx) })
 	return url, err

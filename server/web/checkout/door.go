@@ -19,7 +19,7 @@ type Config struct {
 	Currency       string       // of the shop, lower case
 	APIKey         string       // the client key: it is public
 	PublishableKey string       // pk_..., public too
-	Tokens         http.Handler // the sandbox's tokens; nil with real keys
+	Tokens         http.Handler // the sandbox's tokens and hosted pages; nil with real keys
 }
 
 // Door serves the shop's money side.
@@ -40,7 +40,7 @@ func (d *Door) Register(r chi.Router) {
 		read(r, "/_stripe/checkout/frame", http.HandlerFunc(d.frame))
 		read(r, "/_stripe/checkout/frame.js", d.asset("frame.js", "text/javascript; charset=utf-8"))
 		read(r, "/_stripe/checkout/frame.css", d.asset("frame.css", "text/css; charset=utf-8"))
-		r.Handle("/_stripe/v1/*", d.c.Tokens)
+		r.Handle("/_stripe/*", d.c.Tokens)
 	}
 }
 

@@ -28,6 +28,7 @@ type Config struct {
 	PublishableKey string           // pk_test_...
 	AdminToken     string           // bearer token of /_sandbox/*; empty: those paths do not exist
 	PublicURL      func() string    // the origin under which browsers reach Browser, without a final slash; nil or "": the address that a call was sent to
+	WebhookSecret  string           // signs what goes to the endpoints that Endpoint makes; empty: derived from the secret key
 	Retries        []time.Duration  // waits between the tries of a webhook; nil: 1 s, 5 s, 30 s
 }
 

@@ -169,13 +169,17 @@ func deleteEndpoint(ctx context.Context, c *Call) (any, error) {
 	return Deleted{c.ID, kindEndpoint, true}, c.Tx.DropEndpoint(ctx, kindEndpoint, c.ID)
 }
 
+// OwnEndpoint begins the ids of the endpoints that EnsureEndpoint makes.
+const OwnEndpoint = "we_1ShopsOwn"
+
 // EnsureEndpoint returns the enabled endpoint with this URL, made with all events where it is missing.
 func EnsureEndpoint(ctx context.Context, c *Call, url string) (Endpoint, error) {
 	if err := c.Tx.Alone(ctx, kindEndpoint); err != nil {
 		return Endpoint{}, err
 	}
+	own := map[string]string{"made_by": "the sandbox"}
 	found, _, err := c.Tx.List(ctx, ledger.Query{
-		Kind: kindEndpoint, Where: map[string]any{"url": url, "status": "enabled"}, Until: math.MaxInt64, Limit: 1,
+		Kind: kindEndpoint, Where: map[string]any{"url": url, "status": "enabled", "metadata": own}, Until: math.MaxInt64, Limit: 1,
 	})
 	if err != nil {
 		return Endpoint{}, err
@@ -186,8 +190,8 @@ func EnsureEndpoint(ctx context.Context, c *Call, url string) (Endpoint, error) 
 	}
 	version := Version
 	e := Endpoint{
-		ID: wire.NewID("we_1", 23), Object: kindEndpoint, APIVersion: &version, Created: c.Now.Unix(), EnabledEvents: []string{"*"},
-		Metadata: map[string]string{}, Status: "enabled", URL: url,
+		ID: wire.NewID(OwnEndpoint, 15), Object: kindEndpoint, APIVersion: &version, Created: c.Now.Unix(), EnabledEvents: []string{"*"},
+		Metadata: own, Status: "enabled", URL: url,
 	}
 	return e, c.insert(ctx, kindEndpoint, e.ID, e, nil)
 }
