@@ -27,7 +27,9 @@ func limitBody(limit int64, next http.Handler) http.Handler {
 		if r.ContentLength > limit {
 			WriteError(w, r, tooLarge(limit))
 		} else {
-			r.Body = http.MaxBytesReader(w, body, limit)
+			if r.ContentLength < 0 { // else net/http ends the body where it said
+				r.Body = http.MaxBytesReader(w, body, limit)
+			}
 			next.ServeHTTP(w, r)
 		}
 		if x, ok := w.(*exchange); ok && x.status == http.StatusRequestEntityTooLarge && len(r.Header["Expect"]) == 0 {

@@ -34,6 +34,7 @@ const (
 type benchCase struct {
 	name        string
 	bar         float64 // the least ratio; 0: only reported
+	barUpTo     int     // connections for which the bar holds; 0: all
 	ours, floor target
 }
 
@@ -70,10 +71,10 @@ func (b *bench) prepare(ctx context.Context) ([]benchCase, error) {
 	ours := func(r request) target { return target{b.ours, r, 1} }
 	floor := func(r request) target { return target{b.floor, r, 1} }
 	cases := []benchCase{
-		{"function echo", 0.85, ours(echo), floor(echo)},
-		{"save 1 record", 0.85, ours(save("/", 1)), floor(save("/save", 1))},
-		{"query 50 of 20,000 records", 0.70, ours(query("/")), floor(query("/query"))},
-		{"file of 100 KiB", 0.90, ours(file("")), floor(file(""))},
+		{"function echo", 0.85, 0, ours(echo), floor(echo)},
+		{"save 1 record", 0.85, 0, ours(save("/", 1)), floor(save("/save", 1))},
+		{"query 50 of 20,000 records", 0.70, 0, ours(query("/")), floor(query("/query"))},
+		{"file of 100 KiB", 0.90, 0, ours(file("")), floor(file(""))},
 	}
 	for _, c := range cases {
 		if err := c.check(); err != nil {
@@ -81,9 +82,11 @@ func (b *bench) prepare(ctx context.Context) ([]benchCase, error) {
 		}
 	}
 	return append(cases,
-		benchCase{"the file, gzip taken", 0, ours(file("Accept-Encoding: gzip\r\n")), floor(file("Accept-Encoding: gzip\r\n"))},
-		benchCase{"the file, br taken", 0, ours(file("Accept-Encoding: br, gzip\r\n")), floor(file("Accept-Encoding: br, gzip\r\n"))},
-		benchCase{"save 100 at once, in records", 15, target{b.ours, save("/", 100), 100}, ours(save("/", 1))},
+		benchCase{"the file, gzip taken", 0, 0, ours(file("Accept-Encoding: gzip\r\n")), floor(file("Accept-Encoding: gzip\r\n"))},
+		benchCase{"the file, br taken", 0, 0, ours(file("Accept-Encoding: br, gzip\r\n")), floor(file("Accept-Encoding: br, gzip\r\n"))},
+		// One client that has 100 records: in one save, or one after the other. Several clients with
+		// single saves share the waiting for the disk and the line, which leaves only the work itself.
+		benchCase{"save 100 at once, in records", 15, 1, target{b.ours, save("/", 100), 100}, ours(save("/", 1))},
 	), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,6 +49,7 @@ func parse() options {
 	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
 	flag.StringVar(&o.only, "only", "", "measure the cases with this in their names")
 	flag.BoolVar(&o.report, "report", false, "report only: a ratio under its bar is no failure")
+	flag.Func("connections", "numbers of connections, `1,8,32`", o.setConnections)
 	flag.StringVar(&o.out, "out", "", "write the table into this Markdown file, between its marks")
 	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides into this folder")
 	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
@@ -56,6 +58,18 @@ func parse() options {
 		o = o.quick()
 	}
 	return o
+}
+
+func (o *options) setConnections(list string) error {
+	o.connections = nil
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is no number of connections", text)
+		}
+		o.connections = append(o.connections, n)
+	}
+	return nil
 }
 
 // quick is for a test: it takes a few seconds and its ratios mean nothing.

@@ -43,7 +43,7 @@ func (t *table) line(format string, args ...any) {
 
 func (t *table) add(c benchCase, connections int, m comparison) {
 	bar, verdict := "", ""
-	if c.bar > 0 {
+	if c.bar > 0 && (c.barUpTo == 0 || connections <= c.barUpTo) {
 		bar, verdict = fmt.Sprintf("%.2f", c.bar), "ok"
 		if m.ratio < c.bar {
 			verdict, t.missed = "MISS", true
