@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -89,10 +90,12 @@ func psqlEnv(base []string, dsn, schema string) ([]string, error) {
 	q := u.Query()
 	password, _ := u.User.Password()
 	set := map[string]string{
-		"PGHOST": first(u.Hostname(), q.Get("host")), "PGPORT": first(u.Port(), q.Get("port")),
-		"PGUSER": first(u.User.Username(), q.Get("user")), "PGPASSWORD": first(password, q.Get("password")),
+		"PGHOST": cmp.Or(u.Hostname(), q.Get("host")), "PGPORT": cmp.Or(u.Port(), q.Get("port")),
+		"PGUSER": cmp.Or(u.User.Username(), q.Get("user")), "PGPASSWORD": cmp.Or(password, q.Get("password")),
 		"PGDATABASE": strings.TrimPrefix(u.Path, "/"), "PGSSLMODE": q.Get("sslmode"), "PGPASSFILE": q.Get("passfile"),
-		"PGSSLROOTCERT": q.Get("sslrootcert"), "PGOPTIONS": "-csearch_path=" + schema + ",public",
+		"PGHOSTADDR": "", "PGSERVICE": "", "PGSERVICEFILE": "", // would win over the rest
+		"PGSSLROOTCERT": q.Get("sslrootcert"), "PGSSLCERT": q.Get("sslcert"), "PGSSLKEY": q.Get("sslkey"),
+		"PGOPTIONS": "-csearch_path=" + schema + ",public",
 	}
 	env := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -105,13 +108,4 @@ func psqlEnv(base []string, dsn, schema string) ([]string, error) {
 		}
 	}
 	return env, nil
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

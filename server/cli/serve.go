@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"crema/server/app"
@@ -28,6 +30,7 @@ func (serveCommand) Run(env *environment) error {
 // serve starts the app, tells ready once its first page is served, and stops it on a signal or when
 // it fails.
 func (e *environment) serve(c *config.Config, log *slog.Logger, ready func(a *app.App, after string)) error {
+	forgetLibpq()
 	// Only what uses a default logger by itself, such as an HTTP server, goes through this one.
 	slog.SetDefault(log)
 	defer holdHeapRoom()()
@@ -55,4 +58,15 @@ func (e *environment) serve(c *config.Config, log *slog.Logger, ready func(a *ap
 	defer cancel()
 	a.Stop(grace)
 	return err
+}
+
+// forgetLibpq drops the variables of PostgreSQL's own client library: the driver would obey them over
+// the URL, or refuse to work with them. What only adds to a URL, a password or certificates, stays.
+func forgetLibpq() {
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "PG") && !strings.HasPrefix(name, "PGPASS") && !strings.HasPrefix(name, "PGSSL") {
+			_ = os.Unsetenv(name) // only an impossible name fails
+		}
+	}
 }

@@ -137,3 +137,13 @@ func TestPsql_WorksWhileNoServerRuns(t *testing.T) {
 		t.Error("psql's exit code is lost")
 	}
 }
+
+// What a developer's shell says for other databases is no business of this server.
+func TestServe_VariablesOfLibpqDoNotLeadItAstray(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, testkit.AppDir(t), "PGHOSTADDR=192.0.2.1", "PGSERVICE=elsewhere", "PGHOST=elsewhere", "PGDATABASE=other",
+		"PGOPTIONS=-csearch_path=elsewhere", "PGDATESTYLE=German", "PGCLIENTENCODING=LATIN1", "PGPASSWORD=other", "PGPORT=1")
+	if n := psql(t, s, countRecords); n != "0" {
+		t.Errorf("got %q", n)
+	}
+}
