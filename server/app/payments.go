@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"os"
 	"strings"
 
 	"crema/server/core/payments"
@@ -31,11 +32,16 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 	case a.c.Stripe.Live():
 		mode = payments.Live
 	}
+	fail, err := failpoint(os.Getenv(failpointVariable), mode)
+	if err != nil {
+		return err
+	}
 	a.rooms.payments, err = payments.New(payments.Config{
 		DB: a.db, Log: a.log, Install: a.c.Name, Mode: mode, SecretKey: a.rooms.keys.secret, URL: url,
 		PublicURL: a.publicURL(), LinkKey: a.derive("order links"), WebhookSecrets: a.webhookSecrets(),
 		TokenPath: mode == payments.Sandbox,
 		Alone:     a.cluster != nil, // its data folder is locked
+		Failpoint: fail,
 	})
 	if err != nil {
 		return err
@@ -49,6 +55,9 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 // same over restarts and for every server of the app.
 func (a *App) openSandbox(ctx context.Context) (url string, err error) {
 	a.rooms.keys = providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
+	if a.c.Stripe.SandboxURL != "" { // in a process of its own, with the same keys
+		return a.c.Stripe.SandboxURL, nil
+	}
 	a.rooms.sandbox, err = sandbox.New(ctx, sandbox.Config{
 		DB: a.db, Log: a.log, SecretKey: a.rooms.keys.secret, PublishableKey: a.rooms.keys.publishable,
 		AdminToken: a.derive("sandbox admin"), PublicURL: a.publicURL, WebhookSecret: a.sandboxWebhookSecret(),
@@ -71,7 +80,7 @@ func (a *App) publicURL() string {
 }
 
 func (a *App) webhookSecrets() []string {
-	if a.rooms.sandbox != nil {
+	if a.c.Stripe.Sandbox() && a.c.Stripe.WebhookSecret == "" {
 		return []string{a.sandboxWebhookSecret()}
 	}
 	return strings.FieldsFunc(a.c.Stripe.WebhookSecret.Reveal(), func(r rune) bool { return r == ',' || r == ' ' })

@@ -33,6 +33,7 @@ type Stripe struct {
 	SecretKey      Secret // STRIPE_SECRET_KEY
 	PublishableKey string // STRIPE_PUBLISHABLE_KEY
 	WebhookSecret  Secret // STRIPE_WEBHOOK_SECRET
+	SandboxURL     string // STRIPE_SANDBOX_URL: the sandbox is another process, started with the same MASTER_KEY; "" is the built-in one
 }
 
 // Log is how the server logs.

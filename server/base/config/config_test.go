@@ -63,7 +63,7 @@ func TestLoad_ReadsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &config.Config{
-		Name: "beans", Listen: ":8080", PublicURL: "https://beans.example", DataDir: "/d", ResponseTimeout: 7 * time.Second,
+		Name: "beans", Listen: ":8080", PublicURL: "https://beans.example", PublicURLGiven: true, DataDir: "/d", ResponseTimeout: 7 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		APIKey:         "a", MasterKey: "m", DatabaseURL: "postgres://u:p@h/d",
 		Stripe: config.Stripe{SecretKey: "rk_live_abc", PublishableKey: "pk_live_abc", WebhookSecret: "whsec_abc"},
@@ -128,6 +128,8 @@ func TestLoad_Faults(t *testing.T) {
 		{"timeout", "", []string{"RESPONSE_TIMEOUT", "60s"}, "RESPONSE_TIMEOUT is"},
 		{"database", "", []string{"DATABASE_URL", "mysql://u:" + secret + "@h"}, "DATABASE_URL must look like"},
 		{"database escape", "", []string{"DATABASE_URL", "postgres://u:" + secret + "%zz@h"}, "DATABASE_URL must look like"},
+		{"sandbox url", "", []string{"STRIPE_SANDBOX_URL", "127.0.0.1:1"}, "STRIPE_SANDBOX_URL must be"},
+		{"sandbox and key", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1:1", "STRIPE_SECRET_KEY", "sk_test_abc"}, "STRIPE_SANDBOX_URL is given together"},
 		{"public url", "", []string{"PUBLIC_URL", "shop.example"}, "PUBLIC_URL must"},
 		{"proxies", "", []string{"TRUSTED_PROXIES", "10.0.0.0/8,all"}, `"all" is neither`},
 		{"level", "", []string{"LOG_LEVEL", "loud"}, "LOG_LEVEL is"},

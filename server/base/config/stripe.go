@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -31,15 +32,31 @@ func (s *Stripe) read(v *variables) {
 	check(v.p, "STRIPE_PUBLISHABLE_KEY", publishable, stripePublishable, "pk_test_ or pk_live_",
 		"sk_", "that is a secret key, and it would be sent to every browser; it belongs in STRIPE_SECRET_KEY")
 	check(v.p, "STRIPE_WEBHOOK_SECRET", s.WebhookSecret, stripeWebhook, "whsec_", "", "")
+	s.readSandbox(v)
 	secret, public := mode(stripeSecret, s.SecretKey.Reveal()), mode(stripePublishable, s.PublishableKey)
 	switch {
 	case secret != "" && public != "" && secret != public:
 		v.p.add("STRIPE_SECRET_KEY is a %s key and STRIPE_PUBLISHABLE_KEY a %s key; take both from the same mode", secret, public)
 	case s.SecretKey == "" && s.PublishableKey != "":
 		v.p.add("STRIPE_PUBLISHABLE_KEY is given without STRIPE_SECRET_KEY; give both, or neither for the sandbox")
-	case s.SecretKey == "" && s.WebhookSecret != "":
+	case s.SecretKey == "" && s.WebhookSecret != "" && s.SandboxURL == "":
 		v.p.add("STRIPE_WEBHOOK_SECRET is given without STRIPE_SECRET_KEY; give both, or neither for the sandbox")
 	}
+}
+
+func (s *Stripe) readSandbox(v *variables) {
+	raw, ok := v.get("STRIPE_SANDBOX_URL")
+	if !ok {
+		return
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "":
+		v.p.add("STRIPE_SANDBOX_URL must be an address such as http://127.0.0.1:12111")
+	case s.SecretKey != "":
+		v.p.add("STRIPE_SANDBOX_URL is given together with STRIPE_SECRET_KEY; payments go either to the sandbox or to Stripe")
+	}
+	s.SandboxURL = strings.TrimRight(raw, "/")
 }
 
 func check(p *problems, name string, key Secret, form *regexp.Regexp, prefixes, mistake, why string) {

@@ -156,6 +156,7 @@ func (s *Service) sell(ctx context.Context, p lambda.TokenPayment, key string, w
 	err = s.db.Get(ctx, &counted, sell, who.client, who.email, product.ID, product.Name, product.UnitAmount, product.Currency,
 		o.ID, key, actor.UserID, o.Email, string(s.c.Mode), a.ID, a.Key, string(a.RequestJSON), seal.Hash(p.Token),
 		s.sealer.Seal(p.Token, a.ID), lease.Seconds(), s.owner, by(actor), s.c.Limits.DeclinesPerAddress, s.c.Limits.DeclinesPerEmail)
+	s.c.Failpoint("after-begin")
 	return begun{attempt: a, fresh: counted.Made == 1}, counted, err
 }
 
