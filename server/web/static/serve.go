@@ -18,6 +18,9 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, f *File) {
 	}
 	h["Content-Type"] = f.contentType
 	h["Cache-Control"] = f.cacheControl
+	if v := r.Header["Range"]; v != nil && !understood(v) {
+		delete(r.Header, "Range")
+	}
 	if f.body == nil {
 		d.serveDisk(w, r, f)
 		return
@@ -40,6 +43,12 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, f *File) {
 		return
 	}
 	f.serveWhole(w, r, v)
+}
+
+// understood says whether a Range header is in bytes. Other units must be ignored (RFC 9110 14.2), where
+// net/http refuses them; the last no bytes, which it answers with nonsense, are ignored too.
+func understood(ranges []string) bool {
+	return len(ranges) == 1 && strings.HasPrefix(ranges[0], "bytes=") && ranges[0] != "bytes=-0"
 }
 
 // serveWhole sends v, or 304 when the client has it.
