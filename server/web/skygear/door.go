@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"crema/server/base/fault"
 	"crema/server/core/functions"
 	"crema/server/core/records"
 	"crema/server/web"
@@ -64,10 +63,8 @@ func (d *Door) resolve(r *http.Request, params records.Params) (handler, error) 
 	if h := d.find(name); h != nil {
 		return h, nil
 	}
-	if _, err := d.c.Functions.Lookup(name); err != nil { // knows names that are nearly right
-		return nil, err
-	}
-	return nil, fault.New(fault.UnknownOperation, "skygear.unknown_action", "there is no action or function of this name")
+	_, err := d.c.Functions.Lookup(name) // fails, and knows names that are nearly right
+	return nil, err
 }
 
 func (d *Door) find(name string) handler {
