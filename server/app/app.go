@@ -57,26 +57,36 @@ type rooms struct {
 }
 
 // Start opens everything in order and returns when requests are answered. When it fails, what was
-// opened is closed again. Its errors are faults that name the setting to mend.
+// opened is closed again and the App is not usable. Its errors are faults that name the setting to mend.
 func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function) (*App, error) {
-	a := &App{c: c, log: log, metrics: telemetry.NewMetrics(), failed: make(chan error, 2)}
-	for _, step := range []func(context.Context) error{
+	a := newApp(c, log)
+	return a, a.open(ctx,
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
 		a.openRecords,
 		a.openPayments,
+		a.startPayments,
 		func(ctx context.Context) error { return a.openFunctions(fns) },
 		a.openSite,
 		a.serve,
-	} {
+	)
+}
+
+func newApp(c *config.Config, log *slog.Logger) *App {
+	return &App{c: c, log: log, metrics: telemetry.NewMetrics(), failed: make(chan error, 2)}
+}
+
+// open takes the steps in order. When one fails, what was opened is closed again.
+func (a *App) open(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
 			defer cancel()
 			a.Stop(stop)
-			return nil, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // URL is where the app answers on this machine.

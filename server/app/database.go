@@ -21,6 +21,17 @@ func (a *App) openDatabase(ctx context.Context) error {
 		}
 		url = a.cluster.URL(cluster.Database)
 	}
+	if err := a.connect(ctx, url); err != nil {
+		return err
+	}
+	n, err := a.db.Migrate(ctx, migrations.Files, a.log)
+	if n > 0 {
+		a.log.InfoContext(ctx, "migrations applied", "count", n)
+	}
+	return err
+}
+
+func (a *App) connect(ctx context.Context, url string) error {
 	db, err := pg.Open(ctx, pg.Config{URL: url, Schema: Schema(a.c)})
 	if err != nil {
 		return a.aboutDatabase(err)
@@ -28,11 +39,7 @@ func (a *App) openDatabase(ctx context.Context) error {
 	a.db = db
 	a.onStop(func(context.Context) { _ = db.Close() })
 	a.metrics.WatchPool(db.Stats)
-	n, err := db.Migrate(ctx, migrations.Files, a.log)
-	if n > 0 {
-		a.log.InfoContext(ctx, "migrations applied", "count", n)
-	}
-	return err
+	return nil
 }
 
 // aboutDatabase names the setting when the database that it points to cannot be opened.

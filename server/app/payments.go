@@ -6,8 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
-	"strings"
+	"time"
 
+	"crema/server/base/config"
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
 )
@@ -21,69 +22,112 @@ type providerKeys struct {
 const SandboxTestCard = "4242 4242 4242 4242"
 
 func (a *App) openPayments(ctx context.Context) (err error) {
-	mode, url := payments.Test, ""
-	a.rooms.keys = providerKeys{a.c.Stripe.SecretKey.Reveal(), a.c.Stripe.PublishableKey}
+	a.rooms.keys = a.providerKeys()
+	c := payments.Config{
+		DB: a.db, Log: a.log, Install: a.c.Name, Mode: payments.Test, SecretKey: a.rooms.keys.secret,
+		PublicURL: a.publicURL(), LinkKey: a.derive("order links"), WebhookSecrets: revealed(a.c.Stripe.WebhookSecrets),
+		TokenPath: a.c.Payments.TokenPath || a.c.Stripe.Sandbox(), Limits: limits(a.c.Payments.Limits),
+		Alone: a.cluster != nil, // its data folder is locked
+	}
 	switch {
+	case a.c.Stripe.Live():
+		c.Mode = payments.Live
+	case a.c.Stripe.SandboxURL != "":
+		c.Mode, c.URL = payments.Sandbox, a.c.Stripe.SandboxURL
 	case a.c.Stripe.Sandbox():
-		mode = payments.Sandbox
-		if url, err = a.openSandbox(ctx); err != nil {
+		c.Mode = payments.Sandbox
+		if c.URL, err = a.openSandbox(ctx); err != nil {
 			return err
 		}
-	case a.c.Stripe.Live():
-		mode = payments.Live
 	}
-	fail, err := failpoint(os.Getenv(failpointVariable), mode)
+	if a.c.Stripe.Sandbox() && len(c.WebhookSecrets) == 0 {
+		c.WebhookSecrets = []string{a.sandboxWebhookSecret()}
+	}
+	if c.Failpoint, err = failpoint(os.Getenv(failpointVariable), c.Mode); err != nil {
+		return err
+	}
+	a.rooms.payments, err = payments.New(c)
 	if err != nil {
 		return err
 	}
-	a.rooms.payments, err = payments.New(payments.Config{
-		DB: a.db, Log: a.log, Install: a.c.Name, Mode: mode, SecretKey: a.rooms.keys.secret, URL: url,
-		PublicURL: a.publicURL(), LinkKey: a.derive("order links"), WebhookSecrets: a.webhookSecrets(),
-		TokenPath: mode == payments.Sandbox,
-		Alone:     a.cluster != nil, // its data folder is locked
-		Failpoint: fail,
-	})
-	if err != nil {
-		return err
-	}
-	a.rooms.payments.Start(ctx)
 	a.onStop(a.rooms.payments.Stop)
 	return nil
 }
 
-// openSandbox starts the offline Stripe. Its keys derive from the master key, so that they stay the
-// same over restarts and for every server of the app.
-func (a *App) openSandbox(ctx context.Context) (url string, err error) {
-	a.rooms.keys = providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
-	if a.c.Stripe.SandboxURL != "" { // in a process of its own, with the same keys
-		return a.c.Stripe.SandboxURL, nil
+// startPayments begins the work in the background. In the built-in sandbox, notices come to this server
+// from then on.
+func (a *App) startPayments(ctx context.Context) error {
+	a.rooms.payments.Start(ctx)
+	if a.rooms.sandbox == nil {
+		return nil
 	}
-	a.rooms.sandbox, err = sandbox.New(ctx, sandbox.Config{
+	a.rooms.sandbox.Start(ctx)
+	_, err := a.rooms.sandbox.Endpoint(ctx, a.URL()+WebhookPath)
+	return err
+}
+
+// WebhookPath is where the provider sends its notices.
+const WebhookPath = "/stripe/webhook"
+
+// limits are the defaults with what app.json says.
+func limits(c config.PaymentLimits) payments.Limits {
+	l := payments.DefaultLimits()
+	for to, n := range map[*int]int64{
+		&l.DeclinesPerAddress: c.DeclinesPerAddress, &l.DeclinesPerEmail: c.DeclinesPerEmail, &l.AttemptsPerOrder: c.AttemptsPerOrder,
+		&l.RateAtLeast: c.RateAtLeast, &l.RatePercent: c.RatePercent,
+	} {
+		if n > 0 {
+			*to = int(n)
+		}
+	}
+	if c.RateWindowSeconds > 0 {
+		l.RateWindow = time.Duration(c.RateWindowSeconds) * time.Second
+	}
+	return l
+}
+
+func revealed(secrets []config.Secret) []string {
+	var out []string
+	for _, s := range secrets {
+		out = append(out, s.Reveal())
+	}
+	return out
+}
+
+// providerKeys are the configured keys, else the sandbox's. These derive from the master key, so that
+// they stay the same over restarts and for every server of the app.
+func (a *App) providerKeys() providerKeys {
+	if a.c.Stripe.SecretKey != "" {
+		return providerKeys{a.c.Stripe.SecretKey.Reveal(), a.c.Stripe.PublishableKey}
+	}
+	return providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
+}
+
+// openSandbox starts the built-in Stripe on a free port. For a command nothing is delivered: the
+// server's own sandbox does that.
+func (a *App) openSandbox(ctx context.Context) (url string, err error) {
+	return a.runSandbox(ctx, "127.0.0.1:0", a.publicURL)
+}
+
+func (a *App) runSandbox(ctx context.Context, address string, publicURL func() string) (url string, err error) {
+	s, err := sandbox.New(ctx, sandbox.Config{
 		DB: a.db, Log: a.log, SecretKey: a.rooms.keys.secret, PublishableKey: a.rooms.keys.publishable,
-		AdminToken: a.derive("sandbox admin"), PublicURL: a.publicURL, WebhookSecret: a.sandboxWebhookSecret(),
+		AdminToken: a.derive("sandbox admin"), PublicURL: publicURL, WebhookSecret: a.sandboxWebhookSecret(),
 	})
 	if err != nil {
 		return "", err
 	}
-	a.rooms.sandbox.Start(ctx)
-	url, err = a.rooms.sandbox.Listen(ctx)
-	a.onStop(func(ctx context.Context) { _ = a.rooms.sandbox.Stop(ctx) })
-	return url, err
+	a.rooms.sandbox = s
+	a.onStop(func(ctx context.Context) { _ = s.Stop(ctx) })
+	return s.ListenOn(ctx, address)
 }
 
 // publicURL is where shoppers come back to: the configured address, or this machine's.
 func (a *App) publicURL() string {
-	if a.c.PublicURLGiven {
+	if a.c.PublicURLGiven || a.listener == nil {
 		return a.c.PublicURL
 	}
 	return a.URL() // HOST may have asked for any free port
-}
-
-func (a *App) webhookSecrets() []string {
-	if a.c.Stripe.Sandbox() && a.c.Stripe.WebhookSecret == "" {
-		return []string{a.sandboxWebhookSecret()}
-	}
-	return strings.FieldsFunc(a.c.Stripe.WebhookSecret.Reveal(), func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (a *App) sandboxWebhookSecret() string { return "whsec_" + a.derive("sandbox webhook") }

@@ -2,6 +2,8 @@ package app
 
 import (
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -42,8 +44,11 @@ func (a *App) checkout() checkout.Config {
 		Payments: a.rooms.payments, Currency: a.c.Shop.Currency, APIKey: a.c.APIKey.Reveal(),
 		PublishableKey: a.rooms.keys.publishable,
 	}
-	if a.rooms.sandbox != nil {
+	switch u, err := url.Parse(a.c.Stripe.SandboxURL); {
+	case a.rooms.sandbox != nil:
 		c.Tokens = a.rooms.sandbox.Browser()
+	case a.c.Stripe.SandboxURL != "" && err == nil:
+		c.Tokens = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
 	}
 	return c
 }

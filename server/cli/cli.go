@@ -25,9 +25,10 @@ const (
 )
 
 type commands struct {
-	Serve serveCommand `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
-	Dev   devCommand   `cmd:"" help:"Run the server and print what a developer needs to know."`
-	Psql  psqlCommand  `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
+	Serve   serveCommand   `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
+	Dev     devCommand     `cmd:"" help:"Run the server and print what a developer needs to know."`
+	Sandbox sandboxCommand `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
+	Psql    psqlCommand    `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
 }
 
 // environment is what commands may touch.
@@ -84,6 +85,8 @@ func (e *environment) fail(err error) int {
 		return exitDatabase
 	case f.Code == fault.NotConfigured:
 		return exitConfig
+	case f.Code == fault.Invalid:
+		return exitUsage
 	}
 	return exitError
 }

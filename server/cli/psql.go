@@ -66,8 +66,7 @@ func (e *environment) database(c *config.Config) (dsn, program string, release f
 		return dsn, program, release, nil
 	}
 	if !cluster.Exists(c.DataDir) {
-		return "", "", release, fault.New(fault.NotConfigured, "cli.no_data",
-			"there is no database in %s; go to the folder of app.json, set CREMA_DATA, or start the server first (make run)", c.DataDir)
+		return "", "", release, app.NoData(c)
 	}
 	dsn, bin, err := cluster.Attach(c.DataDir)
 	if fault.Is(err, "cluster.not_running") {

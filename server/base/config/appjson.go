@@ -39,7 +39,27 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 		c.FunctionTimeout = time.Duration(n) * time.Second
 		return wrong
 	},
-	"limits.body_bytes": func(c *Config, v json.RawMessage) string { return whole(v, &c.BodyLimit, 1<<10, 1<<30) },
+	"limits.body_bytes":   func(c *Config, v json.RawMessage) string { return whole(v, &c.BodyLimit, 1<<10, 1<<30) },
+	"payments.token_path": func(c *Config, v json.RawMessage) string { return truth(v, &c.Payments.TokenPath) },
+	"payments.live":       func(c *Config, v json.RawMessage) string { return truth(v, &c.Payments.Live) },
+	"payments.limits.declines_per_address": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.DeclinesPerAddress, 1, maxDeclines)
+	},
+	"payments.limits.declines_per_email": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.DeclinesPerEmail, 1, maxDeclines)
+	},
+	"payments.limits.attempts_per_order": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.AttemptsPerOrder, 1, 100)
+	},
+	"payments.limits.rate_window_seconds": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.RateWindowSeconds, 10, 24*60*60)
+	},
+	"payments.limits.rate_at_least": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.RateAtLeast, 1, 1_000_000)
+	},
+	"payments.limits.rate_percent": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Payments.Limits.RatePercent, 1, 100)
+	},
 	"static.folder": func(c *Config, v json.RawMessage) string {
 		return text(v, &c.StaticDir, filepath.IsLocal, "a folder below app.json's, without ..")
 	},
@@ -51,6 +71,18 @@ func text(v json.RawMessage, to *string, good func(string) bool, rule string) st
 		return "must be " + rule
 	}
 	*to = s
+	return ""
+}
+
+// maxDeclines is how far the payments room counts.
+const maxDeclines = 1000
+
+func truth(v json.RawMessage, to *bool) string {
+	var b *bool
+	if json.Unmarshal(v, &b) != nil || b == nil {
+		return "must be true or false"
+	}
+	*to = *b
 	return ""
 }
 
@@ -149,8 +181,8 @@ func names() []string {
 	var all []string
 	for k := range appKeys {
 		all = append(all, k)
-		if section, _, ok := strings.Cut(k, "."); ok {
-			all = append(all, section)
+		for i := strings.LastIndex(k, "."); i > 0; i = strings.LastIndex(k[:i], ".") {
+			all = append(all, k[:i])
 		}
 	}
 	slices.Sort(all)

@@ -21,6 +21,7 @@ type Config struct {
 	MasterKey       Secret         // MASTER_KEY, else made on first start
 	DatabaseURL     Secret         // DATABASE_URL; "" is the private cluster
 	Stripe          Stripe
+	Payments        Payments
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
@@ -30,10 +31,27 @@ type Config struct {
 
 // Stripe is the account that payments go to.
 type Stripe struct {
-	SecretKey      Secret // STRIPE_SECRET_KEY
-	PublishableKey string // STRIPE_PUBLISHABLE_KEY
-	WebhookSecret  Secret // STRIPE_WEBHOOK_SECRET
-	SandboxURL     string // STRIPE_SANDBOX_URL: the sandbox is another process, started with the same MASTER_KEY; "" is the built-in one
+	SecretKey      Secret   // STRIPE_SECRET_KEY
+	PublishableKey string   // STRIPE_PUBLISHABLE_KEY
+	WebhookSecrets []Secret // STRIPE_WEBHOOK_SECRET, separated by commas while one is rolled
+	SandboxURL     string   // STRIPE_SANDBOX_URL: a sandbox in another process; "" is the built-in one, or Stripe
+}
+
+// Payments is how the shop takes payments.
+type Payments struct {
+	TokenPath bool          // app.json payments.token_path: card tokens are taken with real keys too
+	Live      bool          // app.json payments.live: live keys are allowed
+	Limits    PaymentLimits // app.json payments.limits
+}
+
+// PaymentLimits keep bots from trying stolen cards. 0 is the default of the payments room.
+type PaymentLimits struct {
+	DeclinesPerAddress int64 // in an hour
+	DeclinesPerEmail   int64 // in an hour
+	AttemptsPerOrder   int64
+	RateWindowSeconds  int64
+	RateAtLeast        int64
+	RatePercent        int64
 }
 
 // Log is how the server logs.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -54,11 +55,12 @@ func TestLoad_Defaults(t *testing.T) {
 func TestLoad_ReadsEverything(t *testing.T) {
 	t.Parallel()
 	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur"}, "functions": {"timeout_seconds": 5},
-		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}}`
+		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}, "payments": {"token_path": true, "live": true, "limits":
+		{"declines_per_address": 1, "declines_per_email": 2, "attempts_per_order": 3, "rate_window_seconds": 40, "rate_at_least": 5, "rate_percent": 6}}}`
 	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
 		"PUBLIC_URL", "https://beans.example/", "TRUSTED_PROXIES", "10.0.0.0/8, ::1", "LOG_LEVEL", "warn", "LOG_FORMAT", "json",
 		"API_KEY", "a", "MASTER_KEY", "m", "DATABASE_URL", "postgres://u:p@h/d", "STRIPE_SECRET_KEY", "rk_live_abc",
-		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc"), []byte(doc))
+		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc, whsec_old/+=,"), []byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +68,11 @@ func TestLoad_ReadsEverything(t *testing.T) {
 		Name: "beans", Listen: ":8080", PublicURL: "https://beans.example", PublicURLGiven: true, DataDir: "/d", ResponseTimeout: 7 * time.Second,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		APIKey:         "a", MasterKey: "m", DatabaseURL: "postgres://u:p@h/d",
-		Stripe: config.Stripe{SecretKey: "rk_live_abc", PublishableKey: "pk_live_abc", WebhookSecret: "whsec_abc"},
-		Log:    config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur"},
+		Stripe: config.Stripe{SecretKey: "rk_live_abc", PublishableKey: "pk_live_abc", WebhookSecrets: []config.Secret{"whsec_abc", "whsec_old/+="}},
+		Payments: config.Payments{TokenPath: true, Live: true, Limits: config.PaymentLimits{
+			DeclinesPerAddress: 1, DeclinesPerEmail: 2, AttemptsPerOrder: 3, RateWindowSeconds: 40, RateAtLeast: 5, RatePercent: 6,
+		}},
+		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur"},
 		FunctionTimeout: 5 * time.Second, BodyLimit: 2048, StaticDir: "site/out",
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
@@ -129,7 +134,12 @@ func TestLoad_Faults(t *testing.T) {
 		{"database", "", []string{"DATABASE_URL", "mysql://u:" + secret + "@h"}, "DATABASE_URL must look like"},
 		{"database escape", "", []string{"DATABASE_URL", "postgres://u:" + secret + "%zz@h"}, "DATABASE_URL must look like"},
 		{"sandbox url", "", []string{"STRIPE_SANDBOX_URL", "127.0.0.1:1"}, "STRIPE_SANDBOX_URL must be"},
-		{"sandbox and key", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1:1", "STRIPE_SECRET_KEY", "sk_test_abc"}, "STRIPE_SANDBOX_URL is given together"},
+		{"sandbox without port", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1"}, "STRIPE_SANDBOX_URL must be"},
+		{"sandbox with path", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1:1/v1"}, "STRIPE_SANDBOX_URL must be"},
+		{"sandbox far away", "", []string{"STRIPE_SANDBOX_URL", "http://10.0.0.1:1"}, "names 10.0.0.1"},
+		{"sandbox by name", "", []string{"STRIPE_SANDBOX_URL", "http://localhost.evil.example:1"}, "names localhost.evil.example"},
+		{"sandbox and half the keys", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1:1", "STRIPE_SECRET_KEY", "sk_test_abc"}, "the same as the sandbox has, or neither"},
+		{"sandbox and live key", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1:1", "STRIPE_SECRET_KEY", "sk_live_" + secret}, "must never reach a sandbox"},
 		{"public url", "", []string{"PUBLIC_URL", "shop.example"}, "PUBLIC_URL must"},
 		{"proxies", "", []string{"TRUSTED_PROXIES", "10.0.0.0/8,all"}, `"all" is neither`},
 		{"level", "", []string{"LOG_LEVEL", "loud"}, "LOG_LEVEL is"},
@@ -143,6 +153,17 @@ func TestLoad_Faults(t *testing.T) {
 		{"no key", "", []string{"STRIPE_SECRET_KEY", secret}, `STRIPE_SECRET_KEY begins with "abcdefgh"`},
 		{"webhook", "", []string{"STRIPE_SECRET_KEY", "sk_test_x1", "STRIPE_WEBHOOK_SECRET", secret}, "STRIPE_WEBHOOK_SECRET begins"},
 		{"modes", "", []string{"STRIPE_SECRET_KEY", "sk_live_" + secret, "STRIPE_PUBLISHABLE_KEY", "pk_test_" + secret}, "is a live key and STRIPE_PUBLISHABLE_KEY a test key"},
+		{"live key", "", []string{"STRIPE_SECRET_KEY", "sk_live_" + secret, "PUBLIC_URL", "https://x.example"}, `"payments": {"live": true}`},
+		{"live key of less rights", "", []string{"STRIPE_SECRET_KEY", "rk_live_" + secret, "PUBLIC_URL", "https://x.example"}, `"payments": {"live": true}`},
+		{"live without address", `{"payments": {"live": true}}`, []string{"STRIPE_SECRET_KEY", "sk_live_" + secret}, "needs PUBLIC_URL"},
+		{"live without TLS", `{"payments": {"live": true}}`, []string{"STRIPE_SECRET_KEY", "sk_live_" + secret, "PUBLIC_URL", "http://x.example"}, "must begin with https://"},
+		{"tokens without a key", `{"payments": {"token_path": true}}`, []string{"STRIPE_SECRET_KEY", "sk_test_" + secret}, "STRIPE_PUBLISHABLE_KEY is missing"},
+		{"second webhook secret", "", []string{"STRIPE_SECRET_KEY", "sk_test_x1", "STRIPE_WEBHOOK_SECRET", "whsec_a," + secret}, "STRIPE_WEBHOOK_SECRET begins"},
+		{"webhook id", "", []string{"STRIPE_SECRET_KEY", "sk_test_x1", "STRIPE_WEBHOOK_SECRET", "we_1" + secret}, "the id of the endpoint"},
+		{"token_path", `{"payments": {"token_path": 1}}`, nil, "payments.token_path must be true or false"},
+		{"live null", `{"payments": {"live": null}}`, nil, "payments.live must be true or false"},
+		{"percent", `{"payments": {"limits": {"rate_percent": 101}}}`, nil, "rate_percent must be a whole number from 1 to 100"},
+		{"limit misspelt", `{"payments": {"limits": {"rate_percnt": 50}}}`, nil, `did you mean "payments.limits.rate_percent"?`},
 		{"half", "", []string{"STRIPE_PUBLISHABLE_KEY", "pk_test_" + secret}, "without STRIPE_SECRET_KEY"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,6 +188,34 @@ func TestLoad_ReportsAllFaultsTogether(t *testing.T) {
 	}
 }
 
+// Everything that keeps a shop from going live is told in one go.
+func TestLoad_TellsAllFaultsOfALiveKeyTogether(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(env("STRIPE_SECRET_KEY", "sk_live_abcdefghijklmnop", "STRIPE_PUBLISHABLE_KEY", "pk_test_abcdefghijklmnop",
+		"STRIPE_WEBHOOK_SECRET", "we_1234567890abcdef", "STRIPE_SANDBOX_URL", "http://127.0.0.1:4242", "PUBLIC_URL", "http://shop.example"), nil)
+	problems, _ := fault.From(err).Details["problems"].([]string)
+	if len(problems) != 5 {
+		t.Errorf("%d problems: %v", len(problems), err)
+	}
+	for _, secret := range []string{"abcdefgh", "12345678"} {
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("a key is shown: %v", err)
+		}
+	}
+}
+
+func TestLoad_SandboxWithTestKeys(t *testing.T) {
+	t.Parallel()
+	c, err := config.Load(env("STRIPE_SANDBOX_URL", "http://localhost:4242/", "STRIPE_SECRET_KEY", "sk_test_abc",
+		"STRIPE_PUBLISHABLE_KEY", "pk_test_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Stripe.Sandbox() || c.Stripe.Live() || c.Stripe.SandboxURL != "http://localhost:4242" {
+		t.Errorf("%+v", c.Stripe)
+	}
+}
+
 func TestOpen_LayersFilesAndMakesKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -178,7 +227,7 @@ func TestOpen_LayersFilesAndMakesKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "winner" || c.Listen != ":4000" || c.CORSHost != "https://a.example" || c.Log.Level != slog.LevelDebug || c.Stripe.WebhookSecret != "whsec_fromfile" {
+	if c.Name != "winner" || c.Listen != ":4000" || c.CORSHost != "https://a.example" || c.Log.Level != slog.LevelDebug || !slices.Equal(c.Stripe.WebhookSecrets, []config.Secret{"whsec_fromfile"}) {
 		t.Errorf("%+v", c)
 	}
 	if c.DataDir != filepath.Join(dir, ".crema") || c.StaticDir != filepath.Join(dir, "public_html") {

@@ -100,6 +100,7 @@ func (c *Config) readEnvironment(v *variables) {
 		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
 	}
 	c.Stripe.read(v)
+	c.checkPayments(v.p)
 }
 
 // readAddress takes HOST as Skygear did, the whole address; what lacks a port gets PORT's or 3000.

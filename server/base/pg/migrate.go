@@ -32,6 +32,28 @@ func (db *DB) Migrate(ctx context.Context, dir fs.FS, log *slog.Logger) (int, er
 	return applied, err
 }
 
+// Version returns the migration that the schema has and the newest one in dir, and changes nothing. A
+// schema that does not exist has 0.
+func (db *DB) Version(ctx context.Context, dir fs.FS) (have, newest int64, err error) {
+	names, err := fs.Glob(dir, "*.sql")
+	if err != nil {
+		return 0, 0, fault.From(err)
+	}
+	for _, name := range names {
+		n, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, 0, fault.Wrap(err, fault.Internal, "pg.migrate", "the migrations cannot be read")
+		}
+		newest = max(newest, n)
+	}
+	var known bool
+	if err := db.Get(ctx, &known, "SELECT to_regclass($1) IS NOT NULL", db.schema.SQL()+"._migration"); err != nil || !known {
+		return 0, newest, err
+	}
+	err = db.Get(ctx, &have, "SELECT coalesce(max(version_id), 0) FROM app._migration WHERE is_applied")
+	return have, newest, err
+}
+
 func (db *DB) migrate(ctx context.Context, dir fs.FS, log *slog.Logger) (int, error) {
 	if _, err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+db.schema.SQL()); err != nil {
 		return 0, err
