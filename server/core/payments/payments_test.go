@@ -1,8 +1,10 @@
 package payments
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,7 +30,9 @@ type shop struct {
 func newShop(t *testing.T) *shop {
 	t.Helper()
 	db := testkit.DB(t)
-	sb, err := sandbox.New(t.Context(), sandbox.Config{DB: db, SecretKey: "sk_test_shopshop", PublishableKey: "pk_test_shopshop"})
+	sb, err := sandbox.New(t.Context(), sandbox.Config{
+		DB: db, SecretKey: "sk_test_shopshop", PublishableKey: "pk_test_shopshop", AdminToken: "admin", WebhookSecret: "whsec_test",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +119,44 @@ func (s *shop) wantBooks(charges, records int) {
 	if paid, rows := s.count(`SELECT count(*) FROM app._order WHERE status = 'paid'`), s.count(countRecords); paid != rows {
 		s.t.Errorf("%d orders are paid but there are %d records", paid, rows)
 	}
+}
+
+// provider calls the sandbox's API as the given key's holder and returns what it says.
+func (s *shop) ask(method, path, key string, form url.Values, body any) map[string]any {
+	s.t.Helper()
+	var send io.Reader = strings.NewReader(form.Encode())
+	kind := "application/x-www-form-urlencoded"
+	if body != nil {
+		b, _ := json.Marshal(body)
+		send, kind = bytes.NewReader(b), "application/json"
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.c.URL+path, send)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", kind)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var out map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		s.t.Fatal(err)
+	}
+	out["http_status"] = resp.StatusCode
+	return out
+}
+
+// control turns the sandbox's knobs.
+func (s *shop) control(path string, body any) map[string]any {
+	s.t.Helper()
+	out := s.ask(http.MethodPost, "/_sandbox/"+path, "admin", nil, body)
+	if out["http_status"] != http.StatusOK {
+		s.t.Fatalf("%s: %v", path, out)
+	}
+	return out
 }
 
 func kenya(token string) lambda.TokenPayment {
