@@ -42,7 +42,7 @@ func (a *App) handler() http.Handler {
 func (a *App) checkout() checkout.Config {
 	c := checkout.Config{
 		Payments: a.rooms.payments, Currency: a.c.Shop.Currency, APIKey: a.c.APIKey.Reveal(),
-		PublishableKey: a.rooms.keys.publishable,
+		PublishableKey: a.rooms.keys.publishable, ShopName: a.c.Shop.Name, Contact: a.c.Shop.Contact,
 	}
 	switch u, err := url.Parse(a.c.Stripe.SandboxURL); {
 	case a.rooms.sandbox != nil:

@@ -77,10 +77,12 @@ func headers(common func(http.Header, *http.Request), cors bool, next http.Handl
 }
 
 // pageHeaders adds what a page needs to the headers of an HTML answer: no framing by other sites, and
-// no paths in referrers. A page with a Content-Security-Policy of its own decides about frames itself,
+// no paths in referrers, unless it says so itself. A page with a Content-Security-Policy of its own decides about frames,
 // and the pages of the card popup are framed by whoever sells.
 func pageHeaders(h http.Header, path string) {
-	h["Referrer-Policy"] = []string{"strict-origin-when-cross-origin"}
+	if h["Referrer-Policy"] == nil {
+		h["Referrer-Policy"] = []string{"strict-origin-when-cross-origin"}
+	}
 	if h["Content-Security-Policy"] == nil && !strings.HasPrefix(path, "/_stripe/") && !strings.HasPrefix(path, "/stripe/") {
 		h["Content-Security-Policy"] = []string{"frame-ancestors 'self'"}
 	}

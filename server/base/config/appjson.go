@@ -33,6 +33,9 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 	"shop.currency": func(c *Config, v json.RawMessage) string {
 		return text(v, &c.Shop.Currency, func(s string) bool { return currencyName.MatchString(s) }, `a currency's three letters in lower case, such as "usd"`)
 	},
+	"shop.contact": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.Shop.Contact, func(s string) bool { return len(s) <= 200 }, "an e-mail address, a telephone number or a web address of at most 200 bytes")
+	},
 	"functions.timeout_seconds": func(c *Config, v json.RawMessage) string {
 		n := int64(c.FunctionTimeout / time.Second)
 		wrong := whole(v, &n, 1, 3600)

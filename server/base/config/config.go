@@ -64,4 +64,5 @@ type Log struct {
 type Shop struct {
 	Name     string // app.json shop.name
 	Currency string // app.json shop.currency, ISO 4217 in lower case
+	Contact  string // app.json shop.contact: how shoppers reach the seller, printed on receipts; may be empty
 }

@@ -54,7 +54,7 @@ func TestLoad_Defaults(t *testing.T) {
 
 func TestLoad_ReadsEverything(t *testing.T) {
 	t.Parallel()
-	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur"}, "functions": {"timeout_seconds": 5},
+	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur", "contact": "hi@beans.example"}, "functions": {"timeout_seconds": 5},
 		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}, "payments": {"token_path": true, "live": true, "limits":
 		{"declines_per_address": 1, "declines_per_email": 2, "attempts_per_order": 3, "rate_window_seconds": 40, "rate_at_least": 5, "rate_percent": 6}}}`
 	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
@@ -72,7 +72,7 @@ func TestLoad_ReadsEverything(t *testing.T) {
 		Payments: config.Payments{TokenPath: true, Live: true, Limits: config.PaymentLimits{
 			DeclinesPerAddress: 1, DeclinesPerEmail: 2, AttemptsPerOrder: 3, RateWindowSeconds: 40, RateAtLeast: 5, RatePercent: 6,
 		}},
-		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur"},
+		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur", Contact: "hi@beans.example"},
 		FunctionTimeout: 5 * time.Second, BodyLimit: 2048, StaticDir: "site/out",
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {

@@ -23,6 +23,8 @@ type View struct {
 	Total       money.Money
 	Refunded    money.Money
 	CreatedAt   time.Time
+	PaidAt      *time.Time // nil: not paid
+	Refunds     []RefundLine
 	Card        string // "visa", "" when it is not known
 	Last4       string
 	Reference   string // the charge
@@ -30,6 +32,13 @@ type View struct {
 	CheckoutURL string // the provider's page, while it is open
 	Link        string // of the order's page, path only
 	DueBy       *time.Time
+}
+
+// RefundLine is money that went back to the shopper, or is on its way.
+type RefundLine struct {
+	Amount money.Money
+	At     time.Time
+	Done   bool
 }
 
 // Status is how an order stands for a shopper.
@@ -126,6 +135,7 @@ type orderRow struct {
 	Last4     string     `db:"card_last4"`
 	Refunded  int64      `db:"amount_refunded"`
 	Due       *time.Time `db:"dispute_due"`
+	PaidAt    *time.Time `db:"paid_at"`
 }
 
 func (s *Service) view(ctx context.Context, id string) (View, error) {
@@ -139,7 +149,7 @@ func (s *Service) view(ctx context.Context, id string) (View, error) {
 	v := View{
 		ID: r.ID, Status: r.status(), Mode: Mode(r.Mode), CreatedAt: r.CreatedAt, Total: money.Money{Minor: r.Total, Currency: r.Currency},
 		Refunded: money.Money{Minor: r.Refunded, Currency: r.Currency}, Card: r.Brand, Last4: r.Last4, Reference: r.ChargeID,
-		CheckoutURL: r.URL, Link: s.link(r.ID), DueBy: r.Due,
+		CheckoutURL: r.URL, Link: s.link(r.ID), DueBy: r.Due, PaidAt: r.PaidAt,
 	}
 	switch v.Status {
 	case StatusFailed:
@@ -149,7 +159,15 @@ func (s *Service) view(ctx context.Context, id string) (View, error) {
 	case StatusCancelled:
 		v.Message = words.Of("cancelled").Message
 	}
-	return v, s.db.Select(ctx, &v.Items, selectItems, id)
+	if err := s.db.Select(ctx, &v.Items, selectItems, id); err != nil || r.PaidAt == nil {
+		return v, err
+	}
+	var refunds []refundRow
+	err := s.db.Select(ctx, &refunds, selectOrderRefunds, id)
+	for _, f := range refunds {
+		v.Refunds = append(v.Refunds, RefundLine{Amount: money.Money{Minor: f.Amount, Currency: r.Currency}, At: f.At, Done: f.State == "succeeded"})
+	}
+	return v, err
 }
 
 func (r orderRow) status() Status {

@@ -26,6 +26,13 @@ const (
 	selectProductsByID = productColumns + ` AND id = ANY($1) ORDER BY id`
 )
 
+// refundRow is what an order's page shows of a refund.
+type refundRow struct {
+	Amount int64     `db:"amount"`
+	At     time.Time `db:"created_at"`
+	State  string    `db:"state"`
+}
+
 // order is what one shopper wants to buy.
 type order struct {
 	ID       string `db:"id"`
@@ -63,10 +70,14 @@ const (
 	o.currency, o.amount_total, o.status, o.mode, o.created_at, coalesce(p.state, '') AS state, coalesce(p.kind, '') AS kind,
 	coalesce(p.failure_code, '') AS failure_code, coalesce(p.url, '') AS url, coalesce(p.charge_id, '') AS charge_id,
 	coalesce(p.card_brand, '') AS card_brand, coalesce(p.card_last4, '') AS card_last4,
-	coalesce(p.amount_refunded, 0) AS amount_refunded, p.dispute_due
-	FROM app._order o LEFT JOIN LATERAL (SELECT state, kind, failure_code, url, charge_id, card_brand, card_last4, amount_refunded, dispute_due
+	coalesce(p.amount_refunded, 0) AS amount_refunded, p.dispute_due, p.paid_at
+	FROM app._order o LEFT JOIN LATERAL (SELECT CASE state WHEN 'succeeded' THEN coalesce((SELECT max(t.at) FROM app._payment_transition t
+			WHERE t.payment_id = id AND t.to_state = 'succeeded'), updated_at) END AS paid_at, state, kind, failure_code, url, charge_id, card_brand, card_last4, amount_refunded, dispute_due
 		FROM app._payment WHERE order_id = o.id ORDER BY attempt DESC LIMIT 1) p ON true
 	WHERE o.id = $1`
+	// selectOrderRefunds leaves out what failed: that money never left.
+	selectOrderRefunds = `SELECT r.amount, r.created_at, r.state FROM app._refund r JOIN app._payment p ON p.id = r.payment_id
+	WHERE p.order_id = $1 AND r.state <> 'failed' ORDER BY r.created_at, r.id`
 	reviseOrder = `UPDATE app._order SET amount_total = $2, currency = $3, email = coalesce(nullif($4, ''), email),
 	status = 'open', updated_at = now() WHERE id = $1`
 	cancelOrder = `UPDATE app._order SET status = 'cancelled', updated_at = now() WHERE id = $1 AND status = 'open'`

@@ -11,6 +11,7 @@ import (
 	"crema/server/core/payments"
 	"crema/server/web"
 	"crema/server/web/checkout/assets"
+	"crema/server/web/checkout/pages"
 )
 
 // Config is what the door needs.
@@ -19,6 +20,8 @@ type Config struct {
 	Currency       string       // of the shop, lower case
 	APIKey         string       // the client key: it is public
 	PublishableKey string       // pk_..., public too
+	ShopName       string       // who sells, on receipts
+	Contact        string       // how shoppers reach them; may be empty
 	Tokens         http.Handler // the sandbox's tokens and hosted pages; nil with real keys
 }
 
@@ -34,6 +37,11 @@ func New(c Config) *Door { return &Door{c: c, started: time.Now()} }
 // Register hangs the door's paths, which have no common prefix, on r.
 func (d *Door) Register(r chi.Router) {
 	read(r, "/payments/config.json", web.Handler(d.config))
+	read(r, "/orders/page.js", d.file(pages.FS, "order.js", "text/javascript; charset=utf-8"))
+	read(r, "/orders/{id}", http.HandlerFunc(d.order))
+	read(r, "/orders/{id}/cancelled", http.HandlerFunc(d.left))
+	read(r, "/orders/{id}/status.json", web.Handler(d.orderStatus))
+	r.HandleFunc("/stripe/webhook", d.notice)
 	read(r, "/stripe/checkout.js", http.HandlerFunc(d.script))
 	read(r, "/_stripe/checkout.js", http.HandlerFunc(d.script))
 	if d.c.Tokens != nil {
@@ -50,15 +58,18 @@ func read(r chi.Router, path string, h http.Handler) {
 	r.Method(http.MethodHead, path, h)
 }
 
-// sandboxBanner stands on every page while no money moves.
-const sandboxBanner = "Sandbox – no real money moves. Pay with a test card."
+// What stands on every page while no money moves.
+const (
+	sandboxBanner = "Sandbox – no real money moves. Pay with a test card."
+	testBanner    = "Test mode – no real money moves."
+)
 
 type shopConfig struct {
 	Mode     payments.Mode      `json:"mode"`
 	Currency string             `json:"currency"`
 	Key      string             `json:"key"`
 	APIKey   string             `json:"api_key"`
-	Popup    string             `json:"popup"`
+	Popup    string             `json:"popup"` // the card form's script; "" when card tokens are not taken
 	Banner   string             `json:"banner"`
 	Products []payments.Product `json:"products"`
 }
@@ -71,13 +82,10 @@ func (d *Door) config(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := shopConfig{
 		Mode: d.c.Payments.Mode(), Currency: d.c.Currency, Key: d.c.PublishableKey, APIKey: d.c.APIKey,
-		Products: products, Popup: "/stripe/checkout.js",
+		Products: products, Banner: d.shop().Banner,
 	}
-	switch c.Mode {
-	case payments.Sandbox:
-		c.Banner = sandboxBanner
-	case payments.Test:
-		c.Banner = "Test mode – no real money moves."
+	if d.c.Payments.TokenPath() {
+		c.Popup = "/stripe/checkout.js"
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	web.WriteJSON(w, http.StatusOK, c)
@@ -105,8 +113,12 @@ func (d *Door) frame(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) asset(name, contentType string) http.HandlerFunc {
+	return d.file(assets.FS, name, contentType)
+}
+
+func (d *Door) file(files fs.FS, name, contentType string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := fs.ReadFile(assets.FS, name)
+		body, err := fs.ReadFile(files, name)
 		if err != nil {
 			web.WriteError(w, r, err)
 			return
