@@ -10,6 +10,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,14 @@ type Route struct {
 	Public bool // the publishable key is enough
 }
 
+const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+
 // Routes returns all endpoints.
 func Routes() []Route {
-	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	return slices.Concat(chargeRoutes(), checkoutRoutes(), accountRoutes())
+}
+
+func chargeRoutes() []Route {
 	return []Route{
 		{post, "/v1/tokens", createToken, true},
 		{get, "/v1/tokens/:id", getToken, false},
@@ -64,7 +70,11 @@ func Routes() []Route {
 		{get, "/v1/refunds", listRefunds, false},
 		{get, "/v1/refunds/:id", getRefund, false},
 		{post, "/v1/refunds/:id", updateRefund, false},
+	}
+}
 
+func checkoutRoutes() []Route {
+	return []Route{
 		{post, "/v1/payment_methods", createMethod, false},
 		{get, "/v1/payment_methods/:id", getMethod, false},
 		{post, "/v1/payment_methods/:id", updateMethod, false},
@@ -86,7 +96,11 @@ func Routes() []Route {
 		{get, "/v1/checkout/sessions/:id/line_items", listLineItems, false},
 		{get, "/v1/payment_pages/:id", getPage, false},
 		{post, "/v1/payment_pages/:id/confirm", confirmPage, false},
+	}
+}
 
+func accountRoutes() []Route {
+	return []Route{
 		{post, "/v1/customers", createCustomer, false},
 		{get, "/v1/customers", listCustomers, false},
 		{get, "/v1/customers/:id", getCustomer, false},
