@@ -24,6 +24,7 @@ type row struct {
 	id    string
 	rec   *Record // what was sent
 	cells []cell  // its fields, by column
+	sent  []cell  // the same before fields that the actor may not write were taken out
 	out   *Record // what is stored now; its presence means done
 	err   *fault.Error
 }
@@ -56,6 +57,7 @@ type group struct {
 	rows      []*row
 	now       time.Time
 	mayCreate bool
+	atomic    bool
 	statement func(ctx context.Context, q pg.Querier, g *group, rows []*row) error
 }
 
@@ -300,7 +302,7 @@ func (b *batch) groups(snap *schema.Snapshot, bind func(*row, *schema.Type) bool
 			return n < 0
 		})
 		if i < 0 {
-			groups = append(groups, &group{scope: b.scope, table: newTable(snap, snap.Type(r.rec.Type))})
+			groups = append(groups, &group{scope: b.scope, atomic: b.atomic, table: newTable(snap, snap.Type(r.rec.Type), b.scope.actor)})
 			i = len(groups) - 1
 		}
 		groups[i].rows = append(groups[i].rows, r)

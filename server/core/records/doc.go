@@ -6,6 +6,6 @@
 //
 // Invariants: a save is one statement per record type and decides access inside that statement; a save
 // compares the version of the schema it was made for inside the statement too; only the sent fields
-// change; one bad record of a batch never spoils the others unless the batch is atomic; table `user`
+// change; fields that the actor may not read never leave; one bad record of a batch never spoils the others unless the batch is atomic; table `user`
 // is never deleted from. Wire: skygear §3.
 package records

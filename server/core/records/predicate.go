@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"crema/server/base/fault"
+	"crema/server/core/acl"
 	"crema/server/core/schema"
 )
 
@@ -12,6 +13,8 @@ import (
 type compiler struct {
 	snap  *schema.Snapshot
 	table *table // nil: the type has no table, only shapes are checked
+	actor acl.Actor
+	use   acl.FieldUse // what the key paths at hand are for
 	args  params
 	joins []join
 }
@@ -54,8 +57,8 @@ func unknownField(format string, args ...any) *fault.Error {
 	return fault.New(fault.QueryInvalid, "records.unknown_field", format, args...)
 }
 
-// predicate returns the condition for v.
-func (c *compiler) predicate(v any, depth int) (string, error) {
+// predicate returns the condition for v. plain says that nothing but "and" stands around it.
+func (c *compiler) predicate(v any, depth int, plain bool) (string, error) {
 	list, ok := v.([]any)
 	if !ok || len(list) < 2 {
 		return "", badPredicate("a predicate must be an array like [\"eq\", {\"$type\":\"keypath\",\"$val\":\"name\"}, \"x\"]")
@@ -66,14 +69,19 @@ func (c *compiler) predicate(v any, depth int) (string, error) {
 	op, _ := list[0].(string)
 	switch op {
 	case "and", "or":
-		return c.junction(op, list[1:], depth)
+		return c.junction(op, list[1:], depth, plain && op == "and")
 	case "not":
-		inner, err := c.predicate(list[1], depth+1)
+		inner, err := c.predicate(list[1], depth+1, false)
 		return "NOT " + inner, err
 	case "eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "in":
 		if len(list) != 3 {
 			return "", badPredicate("%q compares exactly two things", op)
 		}
+		c.use = acl.CompareField
+		if plain && (op == "eq" || op == "in") {
+			c.use = acl.DiscoverField
+		}
+		defer func() { c.use = acl.CompareField }()
 		return c.comparison(op, list[1], list[2])
 	case "func":
 		return "", functionalPredicate(list)
@@ -84,10 +92,10 @@ func (c *compiler) predicate(v any, depth int) (string, error) {
 // clip bounds what a message repeats.
 func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 80)], "") }
 
-func (c *compiler) junction(op string, children []any, depth int) (string, error) {
+func (c *compiler) junction(op string, children []any, depth int, plain bool) (string, error) {
 	parts := make([]string, len(children))
 	for i, child := range children {
-		part, err := c.predicate(child, depth+1)
+		part, err := c.predicate(child, depth+1, plain)
 		if err != nil {
 			return "", err
 		}
@@ -170,23 +178,26 @@ func (c *compiler) keyPath(path string) (operand, error) {
 	parts := strings.Split(path, ".")
 	switch {
 	case c.table != nil && c.table.Column(path) != nil:
-		return column(c.table.Type, "t", path)
+		return c.column(c.table.Type, "t", path)
 	case len(parts) > 2:
 		return operand{}, unknownField("the key path %q has more than two parts", clip(path))
 	case c.table == nil:
 		return operand{kind: anything}, nil
 	case len(parts) == 1:
-		return column(c.table.Type, "t", path)
+		return c.column(c.table.Type, "t", path)
 	}
 	ref := c.table.Column(parts[0])
 	if ref == nil || ref.Kind != schema.Ref {
 		return operand{}, unknownField("field %q of record type %s is no reference, so the key path %q leads nowhere", clip(parts[0]), c.table.Name, clip(path))
 	}
+	if err := c.permits(ref); err != nil {
+		return operand{}, err
+	}
 	target := c.snap.Type(ref.Target)
 	if target == nil {
 		return operand{}, unknownField("record type %s does not exist", ref.Target)
 	}
-	return column(target, c.joined(ref, target), parts[1])
+	return c.column(target, c.joined(ref, target), parts[1])
 }
 
 // joined returns the alias of the table that ref points to.
@@ -201,8 +212,16 @@ func (c *compiler) joined(ref *schema.Column, target *schema.Type) string {
 	return alias
 }
 
+// permits refuses a field that the actor may not use like this. Wire: skygear §3.6.
+func (c *compiler) permits(col *schema.Column) error {
+	if acl.AllowsField(col.Rules, c.actor, c.use, nil) {
+		return nil
+	}
+	return fault.New(fault.QueryDenied, "records.query_denied", "you may not search, sort or include by the field %q", col.Name)
+}
+
 // column finds a column of a table by its name in key paths.
-func column(t *schema.Type, alias, name string) (operand, error) {
+func (c *compiler) column(t *schema.Type, alias, name string) (operand, error) {
 	switch name {
 	case "_owner":
 		name = "_owner_id"
@@ -218,7 +237,7 @@ func column(t *schema.Type, alias, name string) (operand, error) {
 	if col == nil {
 		return operand{}, unknownField("record type %s has no field %q", t.Name, clip(name))
 	}
-	return operand{sql: alias + "." + col.SQL, kind: col.Kind, underlying: col.Underlying, column: col}, nil
+	return operand{sql: alias + "." + col.SQL, kind: col.Kind, underlying: col.Underlying, column: col}, c.permits(col)
 }
 
 // function reads ["func", "distance", key path, geo].

@@ -2,6 +2,8 @@ package records
 
 import (
 	"bytes"
+	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,7 @@ func (r *reader) read(row pg.Row) (*Record, error) {
 			rec.Fields = append(rec.Fields, Field{c.Name, valueOf(c, v[metaCount+i])})
 		}
 	}
+	r.table.scrub(rec)
 	return rec, nil
 }
 
@@ -138,6 +141,7 @@ func (u *upsert) complete(rec *Record, r *row) {
 			rec.Fields = append(rec.Fields, Field{c.col.Name, c.stored()})
 		}
 	}
+	u.table.scrub(rec)
 }
 
 // stored is the value as it is read back.
@@ -159,4 +163,35 @@ func (c *cell) stored() any {
 		return Asset{Name: v.Name}
 	}
 	return c.value
+}
+
+// holder shows a record to the rules of fields.
+func (r *Record) holder() *acl.Holder {
+	return &acl.Holder{Owner: r.Owner, Holds: func(field, user string) bool {
+		switch v := r.Get(field).(type) {
+		case string:
+			return v == user
+		case Reference:
+			return v.Key == user
+		case JSON:
+			var list []any
+			return json.Unmarshal(v, &list) == nil && slices.Contains(list, any(user))
+		}
+		return false
+	}}
+}
+
+// scrub removes the fields that the viewer may not read or did not ask for. Wire: skygear §3.6.
+func (t *table) scrub(rec *Record) {
+	if !t.Guarded || t.viewer.Master() {
+		return
+	}
+	h := rec.holder()
+	kept := make([]Field, 0, len(rec.Fields))
+	for _, f := range rec.Fields {
+		if (t.desired == nil || slices.Contains(t.desired, f.Name)) && acl.AllowsField(t.Column(f.Name).Rules, t.viewer, acl.ReadField, h) {
+			kept = append(kept, f)
+		}
+	}
+	rec.Fields = kept
 }

@@ -30,6 +30,7 @@ type app struct {
 	t   testing.TB
 	db  *pg.DB
 	svc *records.Service
+	own *schema.Service
 }
 
 func newApp(t testing.TB) *app {
@@ -38,7 +39,8 @@ func newApp(t testing.TB) *app {
 }
 
 func appOn(t testing.TB, db *pg.DB, devMode bool) *app {
-	return &app{t: t, db: db, svc: records.New(records.Config{DB: db, Schema: schema.New(db), DevMode: devMode, Now: func() time.Time {
+	own := schema.New(db)
+	return &app{t: t, db: db, own: own, svc: records.New(records.Config{DB: db, Schema: own, DevMode: devMode, Now: func() time.Time {
 		return time.Date(2024, 5, 1, 10, 0, 0, 123456789, time.UTC)
 	}})}
 }

@@ -3,8 +3,10 @@ package records
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -244,11 +246,7 @@ func integerCell(out cell, n int64) (cell, error) {
 
 // saveRows is the statement of a save.
 func saveRows(ctx context.Context, q pg.Querier, g *group, rows []*row) error {
-	u := newUpsert(g, rows)
-	if err := u.run(ctx, q); err != nil {
-		return err
-	}
-	if err := u.advance(ctx, q); err != nil {
+	if err := g.write(ctx, q, rows); err != nil {
 		return err
 	}
 	return g.explain(ctx, q, rows, func(r *row, found, here, allowed bool) *fault.Error {
@@ -262,6 +260,49 @@ func saveRows(ctx context.Context, q pg.Querier, g *group, rows []*row) error {
 		}
 		return nil
 	})
+}
+
+// write runs the upsert. Where fields are guarded, what is there is read first; then records that were
+// there are only updated and others only inserted, so that a verdict never meets another record than
+// the one it was made for.
+func (g *group) write(ctx context.Context, q pg.Querier, rows []*row) error {
+	if !g.guards(rows) {
+		free := insertOrUpdate
+		if !g.mayCreate {
+			free = updateOnly
+		}
+		return g.upsert(ctx, q, rows, free)
+	}
+	known, err := g.judge(ctx, q, rows)
+	if err != nil {
+		return err
+	}
+	var old, fresh []*row
+	for _, r := range rows {
+		switch {
+		case r.settled():
+		case known[r.rec.Key] != nil:
+			old = append(old, r)
+		case g.mayCreate:
+			fresh = append(fresh, r)
+		}
+	}
+	if err := g.upsert(ctx, q, old, updateOnly); err != nil {
+		return err
+	}
+	return g.upsert(ctx, q, fresh, insertOnly)
+}
+
+func (g *group) upsert(ctx context.Context, q pg.Querier, rows []*row, m mode) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	u := newUpsert(g, rows)
+	u.mode = m
+	if err := u.run(ctx, q); err != nil {
+		return err
+	}
+	return u.advance(ctx, q)
 }
 
 func denied(id string) *fault.Error {
@@ -320,4 +361,72 @@ func (u *upsert) advance(ctx context.Context, q pg.Querier) error {
 		}
 	}
 	return nil
+}
+
+// guards says whether rows send fields with rules that bind the actor.
+func (g *group) guards(rows []*row) bool {
+	if !g.table.Guarded || g.scope.actor.Master() {
+		return false
+	}
+	return slices.ContainsFunc(rows, func(r *row) bool {
+		return slices.ContainsFunc(r.cells, func(c cell) bool { return len(c.col.Rules) > 0 })
+	})
+}
+
+// judge takes the changes out of rows that the actor may not make; in an atomic batch they are an error.
+// It returns the stored records by key.
+func (g *group) judge(ctx context.Context, q pg.Querier, rows []*row) (map[string]*Record, error) {
+	everything := acl.Actor{Key: acl.MasterKey}
+	t := newTable(g.table.snap, g.table.Type, everything)
+	text, args := selectByKeys(t, scope{actor: everything, database: g.scope.database}, keysOf(rows))
+	known := map[string]*Record{}
+	reader := newReaderWith(t, 1)
+	err := q.Each(ctx, text, args, func(row pg.Row) error {
+		rec, err := reader.read(row)
+		if err == nil {
+			known[rec.Key] = rec
+		}
+		return err
+	})
+	for _, r := range rows {
+		g.judgeRow(r, known[r.rec.Key])
+	}
+	return known, err
+}
+
+func (g *group) judgeRow(r *row, stored *Record) {
+	if r.sent == nil {
+		r.sent = r.cells
+	}
+	before := stored
+	if before == nil { // who creates a record owns it
+		before = &Record{Owner: g.scope.actor.UserID, Fields: r.rec.Fields}
+	}
+	h := before.holder()
+	var refused []string
+	r.cells = make([]cell, 0, len(r.sent))
+	for _, c := range r.sent {
+		if !acl.AllowsField(c.col.Rules, g.scope.actor, acl.WriteField, h) && c.changes(stored) {
+			refused = append(refused, c.col.Name)
+			continue
+		}
+		r.cells = append(r.cells, c)
+	}
+	if g.atomic && refused != nil {
+		r.err = fault.New(fault.ArgumentDenied, "records.field_denied", "you may not write the fields %q", refused).With("arguments", refused)
+	}
+}
+
+// changes says whether writing c changes what is stored; all of a new record is a change.
+func (c *cell) changes(stored *Record) bool {
+	if stored == nil {
+		return true
+	}
+	old := stored.Get(c.col.Name)
+	if !c.given || old == nil {
+		return c.given || old != nil
+	}
+	var a, b any
+	errA, errB := json.Unmarshal(appendValue(nil, old), &a), json.Unmarshal(appendValue(nil, c.stored()), &b)
+	return errA != nil || errB != nil || !reflect.DeepEqual(a, b)
 }

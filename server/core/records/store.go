@@ -44,10 +44,12 @@ type table struct {
 	*schema.Type
 	columns []schema.Column // which are read
 	snap    *schema.Snapshot
+	viewer  acl.Actor // who will see what is read
+	desired []string  // fields to show where more had to be read; nil: all
 }
 
-func newTable(snap *schema.Snapshot, t *schema.Type) *table {
-	return &table{Type: t, columns: t.Columns, snap: snap}
+func newTable(snap *schema.Snapshot, t *schema.Type, viewer acl.Actor) *table {
+	return &table{Type: t, columns: t.Columns, snap: snap, viewer: viewer}
 }
 
 // selectList returns what a statement reads of the row t.
@@ -66,6 +68,7 @@ type upsert struct {
 	sent      []*schema.Column // what at least one row sends
 	mixed     bool             // not every row sends all of them
 	args      params
+	mode      mode
 	condition string // who may write
 	first     int    // number of the first field's argument
 }
@@ -79,6 +82,16 @@ const (
 	argUser
 	argNow
 	argVersion
+)
+
+// mode says what an upsert may do.
+type mode byte
+
+// The modes.
+const (
+	insertOrUpdate mode = iota
+	updateOnly
+	insertOnly
 )
 
 // arguments fills args.
@@ -126,7 +139,7 @@ func (u *upsert) access(r *row) (string, bool) {
 
 // shape names what the text depends on beside the type.
 func (u *upsert) shape() []byte {
-	b := append(make([]byte, 0, 64), 's', bit(len(u.rows) > 1), bit(u.mayCreate), byte(len(u.args)))
+	b := append(make([]byte, 0, 64), 's', bit(len(u.rows) > 1), byte(u.mode), byte(len(u.args)))
 	b = append(b, u.condition...)
 	for _, c := range u.sent {
 		b = append(b, byte(c.Index>>8), byte(c.Index))
@@ -169,13 +182,21 @@ func (u *upsert) text() string {
 		b.put(")")
 	}
 	b.put(" WHERE (SELECT version FROM ", u.table.snap.VersionTable, ") = ", placeholder(argVersion), "::bigint")
-	if !u.mayCreate {
+	if u.mode == updateOnly {
 		// The lock keeps a row that is there from vanishing before it is updated.
 		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
 	}
 	b.put(" ON CONFLICT (_id) DO UPDATE SET _access = coalesce(excluded._access, t._access), _updated_at = excluded._updated_at, _updated_by = excluded._updated_by", updates,
-		" WHERE t._database_id = excluded._database_id AND ", u.condition, " RETURNING ", u.returned())
+		" WHERE t._database_id = excluded._database_id AND ", u.updates(), " RETURNING ", u.returned())
 	return b.String()
+}
+
+// updates is the condition for rows that are there already.
+func (u *upsert) updates() string {
+	if u.mode == insertOnly {
+		return "false AND " + u.condition
+	}
+	return u.condition
 }
 
 // returned is what comes back: everything, or only what an update left where the rest is known.

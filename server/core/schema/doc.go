@@ -12,5 +12,5 @@
 // _access at once. It gets no record_change trigger: that would write a row per save which nobody
 // reads; whoever adds a subscription to a type attaches it.
 //
-// Tables: app._schema_version; reads app._record_creation, app._record_default_access.
+// Tables: app._schema_version; reads app._record_creation, _record_default_access, _record_field_access.
 package schema

@@ -59,8 +59,7 @@ func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, erro
 		if err := s.apply(ctx, tx, snap, missing); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, raiseVersion, s.channel())
-		return err
+		return s.Raise(ctx, tx)
 	})
 	if err != nil {
 		return nil, err
@@ -70,6 +69,13 @@ func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, erro
 		return nil, err
 	}
 	return s.Newer(ctx, snap)
+}
+
+// Raise raises the version of the schema and tells the other servers when tx commits. Whoever changes
+// types, or rules about them, calls it in the same transaction.
+func (s *Service) Raise(ctx context.Context, tx *pg.Tx) error {
+	_, err := tx.Exec(ctx, raiseVersion, s.channel())
+	return err
 }
 
 func (s *Service) apply(ctx context.Context, tx *pg.Tx, snap *Snapshot, missing []Change) error {

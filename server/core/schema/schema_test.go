@@ -232,6 +232,39 @@ func TestNewer_AsksOnlyForTheVersionWhenNothingChanged(t *testing.T) {
 	}
 }
 
+func TestRaise_MakesRulesKnown(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	s := schema.New(db)
+	before := ensure(t, s, change("note", field("a", "string")))
+	if rules := before.Type("user").Column("email").Rules; len(rules) != 2 || !before.Type("user").Guarded || before.Type("note").Guarded {
+		t.Errorf("seeded rules: %v", rules)
+	}
+	err := db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error {
+		for _, q := range []string{
+			"INSERT INTO app._record_default_access VALUES ('note', '[]')",
+			"INSERT INTO app._record_creation VALUES ('note', 'Admin')",
+			"INSERT INTO app._record_field_access VALUES ('*', 'a', '_public', true, true, false, false)",
+		} {
+			if _, err := tx.Exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return s.Raise(ctx, tx)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := s.Newer(t.Context(), before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := after.Type("note")
+	if !note.HasDefault || note.DefaultAccess == nil || !slices.Equal(note.CreationRoles, []string{"Admin"}) || len(note.Column("a").Rules) != 1 || !note.Guarded {
+		t.Errorf("got %+v", note)
+	}
+}
+
 func TestEnsure_InstallsPostGIS(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"crema/server/base/pg"
+	"crema/server/core/acl"
 )
 
 // reserved are the columns that every record table has. Wire: skygear §3.4.
@@ -94,4 +95,25 @@ func (c catalogColumn) kind() Kind {
 		return Geometry
 	}
 	return Unknown
+}
+
+// guarded is what rules are about; "*" stands for all.
+type guarded struct{ typ, field string }
+
+// guard gives every column the first group of rules that is about it. Wire: skygear §3.6.
+func (s *Snapshot) guard(rules map[guarded][]acl.FieldRule) {
+	for g := range rules {
+		acl.SortFieldRules(rules[g])
+	}
+	for _, t := range s.types {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			for _, g := range [...]guarded{{t.Name, c.Name}, {t.Name, "*"}, {"*", c.Name}, {"*", "*"}} {
+				if found, ok := rules[g]; ok {
+					c.Rules, t.Guarded = found, true
+					break
+				}
+			}
+		}
+	}
 }

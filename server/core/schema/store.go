@@ -56,6 +56,10 @@ const selectCreation = `SELECT record_type, role_id FROM app._record_creation WH
 const selectDefaults = `SELECT record_type, default_access FROM app._record_default_access
 	 WHERE default_access IS NOT NULL`
 
+const selectFieldAccess = `
+	SELECT record_type, record_field, user_role, writable, readable, comparable, discoverable
+	  FROM app._record_field_access`
+
 // catalogColumn is a row of selectColumns.
 type catalogColumn struct {
 	Table, Name, Type, Formatted, Target, Sequence string
@@ -105,7 +109,7 @@ func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
 	if err != nil {
 		return err
 	}
-	return q.Each(ctx, selectDefaults, nil, func(row pg.Row) error {
+	err = q.Each(ctx, selectDefaults, nil, func(row pg.Row) error {
 		var name string
 		var raw []byte
 		err := row.Scan(&name, &raw)
@@ -114,6 +118,19 @@ func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	rules := map[guarded][]acl.FieldRule{}
+	err = q.Each(ctx, selectFieldAccess, nil, func(row pg.Row) error {
+		var g guarded
+		var r acl.FieldRule
+		err := row.Scan(&g.typ, &g.field, &r.Viewer, &r.Writable, &r.Readable, &r.Comparable, &r.Discoverable)
+		rules[g] = append(rules[g], r)
+		return err
+	})
+	s.guard(rules)
+	return err
 }
 
 // createTable returns the statements that make an empty record table.

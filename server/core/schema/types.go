@@ -58,11 +58,12 @@ func ParseFieldType(s string) (t FieldType, ok bool) {
 type Column struct {
 	Name string
 	FieldType
-	Index    int    // in Type.Columns
-	SQL      string // the name quoted
-	Read     string // the expression that reads it from the row t; a location is "lat lng"
-	ArgType  string // how its values are passed
-	Sequence string // quoted, qualified name of the sequence that numbers it, where there is one
+	Index    int             // in Type.Columns
+	SQL      string          // the name quoted
+	Read     string          // the expression that reads it from the row t; a location is "lat lng"
+	ArgType  string          // how its values are passed
+	Sequence string          // quoted, qualified name of the sequence that numbers it, where there is one
+	Rules    []acl.FieldRule // who may use it, sorted; none: everybody
 	geo      string
 }
 
@@ -85,6 +86,7 @@ type Type struct {
 	Columns       []Column   // without the reserved ones, by name
 	ReadAll       string     // ReadList of all columns
 	ReadUpdated   string     // the same for RETURNING, where a row that was new has NULLs behind its _id
+	Guarded       bool       // some column has rules
 	Fills         bool       // a new row may hold what nobody sent: defaults, sequences, triggers
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
