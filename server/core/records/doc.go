@@ -4,8 +4,8 @@
 // AppendJSON writes a record in its wire form; ForFunctions is what cloud functions get. The actor comes
 // from acl.FromContext. Tables: one per record type (package schema makes them).
 //
-// Invariants: a save is one statement per record type and decides access inside that statement; a save
-// compares the version of the schema it was made for inside the statement too; only the sent fields
-// change; fields that the actor may not read never leave; one bad record of a batch never spoils the others unless the batch is atomic; table `user`
-// is never deleted from. Wire: skygear §3.
+// Invariants: a save is one statement per record type and decides access inside that statement; it also
+// compares the version of the schema it was made for; only the sent fields change; fields that the actor
+// may not read never leave; one bad record of a batch never spoils the others unless the batch is
+// atomic; records of type user are never deleted. Wire: skygear §3.
 package records
