@@ -138,6 +138,7 @@ CREATE TABLE app._provider_event (
   last_error   text
 );
 CREATE INDEX _provider_event_due ON app._provider_event (next_try_at) WHERE processed_at IS NULL;
+CREATE INDEX _provider_event_received ON app._provider_event (received_at);
 
 -- Differences between the provider's books and ours that nobody has explained yet.
 CREATE TABLE app._reconciliation_break (

@@ -182,3 +182,143 @@ func (r orderRow) status() Status {
 	}
 	return StatusProcessing
 }
+
+// Filter selects payments.
+type Filter struct {
+	State string // of the attempt; "open", "disputed" and "refunded" are groups; "" is all
+	Email string // whole, in any case; "" is all
+	Limit int    // the newest
+}
+
+// Listed is one attempt in a list. Amounts are minor units.
+type Listed struct {
+	ID          string    `db:"id" json:"payment_id"`
+	OrderID     string    `db:"order_id" json:"order_id"`
+	CreatedAt   time.Time `db:"created_at" json:"created_at"`
+	Mode        string    `db:"mode" json:"mode"`
+	Kind        string    `db:"kind" json:"kind"`
+	State       string    `db:"state" json:"state"`
+	OrderStatus string    `db:"status" json:"order_status"`
+	Amount      int64     `db:"amount" json:"amount"`
+	Refunded    int64     `db:"amount_refunded" json:"amount_refunded"`
+	Currency    string    `db:"currency" json:"currency"`
+	Dispute     string    `db:"dispute_state" json:"dispute_state,omitempty"`
+	FailureCode string    `db:"failure_code" json:"failure_code,omitempty"`
+	ChargeID    string    `db:"charge_id" json:"charge_id,omitempty"`
+	Email       string    `db:"email" json:"email,omitempty"`
+}
+
+// List returns attempts to pay, newest first. It is for operators: it tells e-mail addresses.
+func (s *Service) List(ctx context.Context, f Filter) ([]Listed, error) {
+	all := []Listed{}
+	return all, s.db.Select(ctx, &all, selectListed, f.State, f.Email, f.Limit)
+}
+
+// Details are all that we know of an order, for operators. Amounts are minor units.
+type Details struct {
+	ID          string              `db:"id" json:"order_id"`
+	Status      string              `db:"status" json:"status"`
+	Mode        string              `db:"mode" json:"mode"`
+	Email       string              `db:"email" json:"email,omitempty"`
+	Total       int64               `db:"amount_total" json:"amount_total"`
+	Currency    string              `db:"currency" json:"currency"`
+	CreatedAt   time.Time           `db:"created_at" json:"created_at"`
+	Link        string              `db:"-" json:"page"` // path of the shopper's page
+	Items       []Item              `db:"-" json:"items"`
+	Attempts    []AttemptDetails    `db:"-" json:"attempts"`
+	Transitions []TransitionDetails `db:"-" json:"transitions"`
+	Refunds     []RefundDetails     `db:"-" json:"refunds"`
+	Breaks      []Break             `db:"-" json:"open_breaks"`
+}
+
+// AttemptDetails is one attempt to pay an order.
+type AttemptDetails struct {
+	ID          string     `db:"id" json:"payment_id"`
+	Number      int        `db:"attempt" json:"attempt"`
+	Kind        string     `db:"kind" json:"kind"`
+	State       string     `db:"state" json:"state"`
+	ProviderID  string     `db:"provider_id" json:"provider_id,omitempty"`
+	ChargeID    string     `db:"charge_id" json:"charge_id,omitempty"`
+	RequestID   string     `db:"request_id" json:"request_id,omitempty"` // of the provider's last answer
+	Amount      int64      `db:"amount" json:"amount"`
+	Currency    string     `db:"currency" json:"currency"`
+	Refunded    int64      `db:"amount_refunded" json:"amount_refunded"`
+	RefundsSent int64      `db:"refunds_sent" json:"refunds_sent"` // with those that are not known to have arrived
+	FailureCode string     `db:"failure_code" json:"failure_code,omitempty"`
+	DeclineCode string     `db:"decline_code" json:"decline_code,omitempty"`
+	Brand       string     `db:"card_brand" json:"card_brand,omitempty"`
+	Last4       string     `db:"card_last4" json:"card_last4,omitempty"`
+	DisputeID   string     `db:"dispute_id" json:"dispute_id,omitempty"`
+	Dispute     string     `db:"dispute_state" json:"dispute_state,omitempty"`
+	DisputeDue  *time.Time `db:"dispute_due" json:"dispute_due,omitempty"`
+	Tries       int        `db:"tries" json:"tries"`
+	Ambiguous   bool       `db:"ambiguous_seen" json:"ambiguous_seen"`
+	CreatedAt   time.Time  `db:"created_at" json:"created_at"`
+}
+
+// TransitionDetails is one step of an attempt.
+type TransitionDetails struct {
+	PaymentID string    `db:"payment_id" json:"payment_id"`
+	From      string    `db:"from_state" json:"from,omitempty"`
+	To        string    `db:"to_state" json:"to"`
+	Cause     string    `db:"cause" json:"cause"`
+	Actor     string    `db:"actor" json:"actor"`
+	At        time.Time `db:"at" json:"at"`
+}
+
+// RefundDetails is one refund.
+type RefundDetails struct {
+	ID         string    `db:"id" json:"refund_id"`
+	PaymentID  string    `db:"payment_id" json:"payment_id"`
+	Amount     int64     `db:"amount" json:"amount"`
+	Reason     string    `db:"reason" json:"reason"`
+	Note       string    `db:"note" json:"note,omitempty"`
+	State      string    `db:"state" json:"state"`
+	ProviderID string    `db:"provider_id" json:"provider_id,omitempty"`
+	Cause      string    `db:"cause" json:"cause,omitempty"`
+	By         string    `db:"requested_by" json:"requested_by"`
+	CreatedAt  time.Time `db:"created_at" json:"created_at"`
+}
+
+// Payment returns the attempt that succeeded, else the last one.
+func (d Details) Payment() AttemptDetails {
+	for _, a := range d.Attempts {
+		if a.State == string(provider.Succeeded) {
+			return a
+		}
+	}
+	if len(d.Attempts) == 0 {
+		return AttemptDetails{}
+	}
+	return d.Attempts[len(d.Attempts)-1]
+}
+
+// Show returns the order that an id belongs to: its own, a payment's, or the provider's of a charge or a
+// checkout session. Reason: payments.no_payment.
+func (s *Service) Show(ctx context.Context, id string) (Details, error) {
+	d := Details{Attempts: []AttemptDetails{}, Transitions: []TransitionDetails{}, Refunds: []RefundDetails{}, Breaks: []Break{}}
+	find := findOrderByProvider
+	if _, err := uuid.Parse(id); err == nil {
+		find = findOrder
+	}
+	var orderID string
+	if err := s.db.Get(ctx, &orderID, find, id); err != nil {
+		if fault.Is(err, "pg.no_rows") {
+			err = noPayment()
+		}
+		return d, err
+	}
+	if err := s.db.Get(ctx, &d, selectOrderDetails, orderID); err != nil {
+		return d, err
+	}
+	for into, q := range map[any]string{
+		&d.Items: selectItems, &d.Attempts: selectAttempts, &d.Transitions: selectTransitions,
+		&d.Refunds: selectRefundDetails, &d.Breaks: selectOrderBreaks,
+	} {
+		if err := s.db.Select(ctx, into, q, orderID); err != nil {
+			return d, err
+		}
+	}
+	d.Link = s.link(orderID)
+	return d, nil
+}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -173,4 +175,75 @@ func (c *catalogue) named(name string) (Product, bool) {
 	defer c.mu.Unlock()
 	p, ok := c.known[name]
 	return p, ok
+}
+
+// Health is how the room stands, for monitoring. It names no shopper, no key and no id.
+type Health struct {
+	Status         string   `json:"status"`                 // ok or degraded
+	Why            []string `json:"why,omitempty"`          // of degraded
+	Mode           Mode     `json:"mode"`                   // whose money moves
+	Key            string   `json:"key"`                    // kind of the secret key: sk_live_, rk_live_, sk_test_, ...
+	WebhookSecrets int      `json:"webhook_secrets"`        // how many are configured
+	LastNotice     *float64 `json:"last_webhook_seconds"`   // since one came; null: none ever did
+	Waiting        int      `json:"webhooks_waiting"`       // stored, not looked into yet
+	Open           int      `json:"unknown"`                // attempts whose outcome is not known
+	OldestOpen     float64  `json:"oldest_unknown_seconds"` // since it was sent
+	NeedsReview    int      `json:"needs_review"`           // attempts that an operator must decide
+	OtherMode      int      `json:"open_in_other_mode"`     // open attempts that were made in another mode
+	OldRefunds     int      `json:"refunds_open_over_hour"`
+	Breaks         int      `json:"breaks_open"`
+	Breaker        bool     `json:"breaker_open"`        // the provider does not answer: new attempts are refused
+	Alarm          bool     `json:"declines_alarm"`      // too many declined cards: new attempts are refused
+	Skew           *float64 `json:"clock_ahead_seconds"` // of the provider's; null: it has not answered yet
+}
+
+// Bounds of what is healthy.
+const (
+	// MaxSkew is what the clock may differ from the provider's: notices over five minutes old are refused.
+	MaxSkew = 240 * time.Second
+	// MaxUnknown is how long an outcome may stay unknown.
+	MaxUnknown = 5 * time.Minute
+)
+
+// Health reads a few indexes and asks nobody outside.
+func (s *Service) Health(ctx context.Context) (Health, error) {
+	var n struct {
+		Open        int      `db:"open"`
+		OldestOpen  float64  `db:"oldest_open"`
+		NeedsReview int      `db:"needs_review"`
+		OtherMode   int      `db:"other_mode"`
+		Breaks      int      `db:"breaks"`
+		OldRefunds  int      `db:"old_refunds"`
+		Waiting     int      `db:"notices_waiting"`
+		LastNotice  *float64 `db:"last_notice"`
+	}
+	if err := s.db.Get(ctx, &n, selectHealth, string(s.c.Mode)); err != nil {
+		return Health{}, err
+	}
+	alarm, err := s.closed(ctx)
+	h := Health{
+		Status: "ok", Mode: s.c.Mode, Key: s.c.SecretKey[:min(8, len(s.c.SecretKey)/2)], WebhookSecrets: len(s.c.WebhookSecrets),
+		LastNotice: n.LastNotice, Waiting: n.Waiting, Open: n.Open, OldestOpen: n.OldestOpen, NeedsReview: n.NeedsReview,
+		OtherMode: n.OtherMode, OldRefunds: n.OldRefunds, Breaks: n.Breaks, Breaker: s.breaker.Open(), Alarm: alarm,
+	}
+	if ahead, ok := s.provider.Skew(); ok {
+		seconds := ahead.Seconds()
+		h.Skew = &seconds
+	}
+	h.judge()
+	return h, err
+}
+
+func (h *Health) judge() {
+	for why, bad := range map[string]bool{
+		"the provider does not answer clearly":                                 h.Breaker,
+		"so many cards are declined that new payments are closed":              h.Alarm,
+		"the outcome of a payment has been unknown for more than five minutes": h.OldestOpen > MaxUnknown.Seconds(),
+		"this machine's clock differs from the provider's":                     h.Skew != nil && math.Abs(*h.Skew) > MaxSkew.Seconds(),
+	} {
+		if bad {
+			h.Status, h.Why = "degraded", append(h.Why, why)
+		}
+	}
+	slices.Sort(h.Why)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"crema/server/base/fault"
 	"crema/server/core/payments/provider"
 	"crema/server/lambda"
 )
@@ -38,6 +39,79 @@ func (s *Service) reconcile(ctx context.Context) {
 		}
 		all.Wait()
 	}
+}
+
+// Recheck brings a payment up to date with the provider now: one that is open or was given up, its
+// refunds and its dispute. Money is only looked up, except that a charge younger than a quarter of an hour
+// is sent again under its key, as the reconciler does. by names who asks.
+func (s *Service) Recheck(ctx context.Context, paymentID, by string) error {
+	var a attempt
+	if err := s.db.Get(ctx, &a, selectAttempt, paymentID); err != nil {
+		if fault.Is(err, "pg.no_rows") || fault.Is(err, "pg.bad_value") {
+			err = noPayment()
+		}
+		return err
+	}
+	claim, args := claimAttempt, []any{a.ID, s.owner, lease.Seconds()}
+	if a.State == provider.NeedsReview {
+		claim, args = reopen, append(args, by)
+	}
+	if !a.State.Final() || a.State == provider.NeedsReview {
+		n, err := s.db.Exec(ctx, claim, args...)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fault.New(fault.Unavailable, "payments.busy", "a server is working on this payment just now; look again in a moment")
+		}
+		s.drive(context.WithoutCancel(ctx), a.ID)
+		return s.closeReview(ctx, a.ID, by)
+	}
+	return s.recheckEnded(ctx, a)
+}
+
+// closeReview closes the break of a payment that needs nobody any more.
+func (s *Service) closeReview(ctx context.Context, id, by string) error {
+	var a attempt
+	err := s.db.Get(ctx, &a, selectAttempt, id)
+	if err == nil && a.State.Final() && a.State != provider.NeedsReview {
+		_, err = s.db.Exec(ctx, closeBreak, "needs_review", id, by)
+	}
+	return err
+}
+
+// recheckEnded looks whether a payment that is over has changed at the provider.
+func (s *Service) recheckEnded(ctx context.Context, a attempt) error {
+	if a.State != provider.Succeeded {
+		return s.followLate(ctx, a)
+	}
+	var refunds []string
+	if err := s.db.Select(ctx, &refunds, claimRefundsOf, a.ID, s.owner, lease.Seconds()); err != nil {
+		return err
+	}
+	for _, id := range refunds {
+		s.driveRefund(context.WithoutCancel(ctx), id)
+	}
+	if err := s.followCharge(ctx, a.ChargeID); err != nil || a.DisputeID == "" {
+		return err
+	}
+	return s.followDispute(ctx, a.DisputeID)
+}
+
+// followLate looks for money that was taken for an attempt that had ended without.
+func (s *Service) followLate(ctx context.Context, a attempt) error {
+	if a.Kind == kindSession {
+		return nil // its page is closed, and a charge would have told
+	}
+	var r provider.ChargeRequest
+	if err := a.request(&r); err != nil {
+		return err
+	}
+	o := s.lookUp(ctx, a, r)
+	if o.State == provider.Succeeded {
+		return s.followCharge(ctx, o.ChargeID)
+	}
+	return nil
 }
 
 // drive takes an attempt that is leased to us as far as it goes now.

@@ -47,10 +47,10 @@ type order struct {
 
 // Item is one line of an order.
 type Item struct {
-	ProductID  string `db:"product_id"`
-	Name       string `db:"name_snapshot"`
-	Quantity   int64  `db:"quantity"`
-	UnitAmount int64  `db:"unit_amount"` // minor units
+	ProductID  string `db:"product_id" json:"product_id"`
+	Name       string `db:"name_snapshot" json:"name"`
+	Quantity   int64  `db:"quantity" json:"quantity"`
+	UnitAmount int64  `db:"unit_amount" json:"unit_amount"` // minor units
 }
 
 const orderColumns = `SELECT o.id, o.order_key, coalesce(o.user_id, '') AS user_id, coalesce(o.email::text, '') AS email,
@@ -137,6 +137,7 @@ type attempt struct {
 	Amount      int64           `db:"amount"`
 	Currency    string          `db:"currency"`
 	Refunded    int64           `db:"amount_refunded"`
+	DisputeID   string          `db:"dispute_id"`
 	Dispute     string          `db:"dispute_state"`
 	FailureCode string          `db:"failure_code"`
 	Ambiguous   bool            `db:"ambiguous_seen"`
@@ -164,7 +165,7 @@ func (a attempt) request(into any) error {
 
 const attemptColumns = `SELECT p.id, p.order_id, p.attempt, p.kind, p.state, p.idempotency_key, p.request, p.token_hash,
 	p.token_sealed, coalesce(p.provider_id, '') AS provider_id, coalesce(p.charge_id, '') AS charge_id,
-	coalesce(p.url, '') AS url, p.amount, p.currency, p.amount_refunded, coalesce(p.dispute_state, '') AS dispute_state,
+	coalesce(p.url, '') AS url, p.amount, p.currency, p.amount_refunded, coalesce(p.dispute_id, '') AS dispute_id, coalesce(p.dispute_state, '') AS dispute_state,
 	coalesce(p.failure_code, '') AS failure_code, p.ambiguous_seen, p.error_stored, p.tries,
 	extract(epoch FROM now() - coalesce(p.sent_at, p.created_at)) AS age FROM app._payment p`
 
@@ -330,4 +331,53 @@ const (
 	WHERE app._sweep.finished_at IS NULL AND app._sweep.started_at < now() - interval '1 hour' RETURNING 1`
 	finishSweep    = `INSERT INTO app._sweep (day, finished_at) VALUES ($1, now()) ON CONFLICT (day) DO UPDATE SET finished_at = now()`
 	selectDaysPaid = attemptColumns + ` WHERE p.state = 'succeeded' AND p.created_at >= $1 AND p.created_at < $2`
+)
+
+// What operators look at.
+const (
+	listColumns = `SELECT p.id, p.order_id, p.mode, p.kind, p.state, o.status, p.amount, p.currency, p.amount_refunded,
+	coalesce(p.dispute_state, '') AS dispute_state, coalesce(p.charge_id, '') AS charge_id, coalesce(p.failure_code, '') AS failure_code,
+	coalesce(o.email::text, '') AS email, p.created_at FROM app._payment p JOIN app._order o ON o.id = p.order_id`
+	selectListed = listColumns + ` WHERE ($1 = '' OR p.state = $1
+		OR $1 = 'open' AND p.state IN ('pending', 'sent', 'unknown', 'requires_action')
+		OR $1 = 'disputed' AND p.dispute_state NOT IN ('won', 'lost', 'warning_closed')
+		OR $1 = 'refunded' AND p.amount_refunded > 0)
+	AND ($2 = '' OR o.email = $2::public.citext) ORDER BY p.created_at DESC, p.id LIMIT $3`
+	// findOrder takes the id of an order, of an attempt, or one of the provider's.
+	findOrder = `SELECT id::text FROM app._order WHERE id = $1::uuid
+	UNION ALL SELECT order_id::text FROM app._payment WHERE id = $1::uuid LIMIT 1`
+	findOrderByProvider = `SELECT order_id::text FROM app._payment WHERE charge_id = $1
+	UNION ALL SELECT order_id::text FROM app._payment WHERE provider_id = $1 LIMIT 1`
+	selectOrderDetails = `SELECT id, status, mode, coalesce(email::text, '') AS email, amount_total, currency, created_at FROM app._order WHERE id = $1`
+	selectAttempts     = `SELECT id, attempt, kind, state, coalesce(provider_id, '') AS provider_id, coalesce(charge_id, '') AS charge_id,
+	coalesce(request_id, '') AS request_id, amount, currency, amount_refunded, coalesce(failure_code, '') AS failure_code,
+	coalesce(decline_code, '') AS decline_code, coalesce(card_brand, '') AS card_brand, coalesce(card_last4, '') AS card_last4,
+	coalesce(dispute_id, '') AS dispute_id, coalesce(dispute_state, '') AS dispute_state, dispute_due, tries, ambiguous_seen, created_at,
+	(SELECT coalesce(sum(r.amount), 0) FROM app._refund r WHERE r.payment_id = _payment.id AND r.state <> 'failed') AS refunds_sent
+	FROM app._payment WHERE order_id = $1 ORDER BY attempt`
+	selectTransitions = `SELECT t.payment_id, coalesce(t.from_state, '') AS from_state, t.to_state, t.cause, t.actor, t.at
+	FROM app._payment_transition t JOIN app._payment p ON p.id = t.payment_id WHERE p.order_id = $1 ORDER BY t.at, t.seq`
+	selectRefundDetails = `SELECT r.id, r.payment_id, r.amount, r.reason, r.note, r.state, coalesce(r.provider_id, '') AS provider_id, r.cause,
+	r.requested_by, r.created_at FROM app._refund r JOIN app._payment p ON p.id = r.payment_id WHERE p.order_id = $1 ORDER BY r.created_at, r.id`
+	selectOrderBreaks = `SELECT b.id, b.kind, b.payment_id::text, b.provider_id, b.detail, b.opened_at
+	FROM app._reconciliation_break b JOIN app._payment p ON p.id = b.payment_id WHERE p.order_id = $1 AND b.closed_at IS NULL ORDER BY b.id`
+	closeBreakByID = `UPDATE app._reconciliation_break SET closed_at = now(), closed_by = $2 WHERE id = $1 AND closed_at IS NULL`
+	// reopen lets the reconciler look at what it had given up.
+	reopen = `WITH p AS (UPDATE app._payment SET state = 'unknown', lease_until = now() + $3 * interval '1 second', lease_owner = $2,
+		updated_at = now() WHERE id = $1 AND state = 'needs_review' RETURNING id)
+	INSERT INTO app._payment_transition (payment_id, from_state, to_state, cause, actor)
+	SELECT id, 'needs_review', 'unknown', 'looked at again', $4 FROM p`
+	claimRefundsOf = `UPDATE app._refund SET lease_until = now() + $3 * interval '1 second', lease_owner = $2
+	WHERE payment_id = $1 AND state IN ('sent', 'unknown', 'pending') AND (lease_until IS NULL OR lease_until < now()) RETURNING id`
+	// selectHealth reads by indexes only: of what is open, waits or needs somebody.
+	selectHealth = `SELECT
+	(SELECT count(*) FROM app._payment WHERE state IN ('pending', 'sent', 'unknown')) AS open,
+	(SELECT coalesce(extract(epoch FROM now() - min(coalesce(sent_at, created_at))), 0) FROM app._payment
+		WHERE state IN ('pending', 'sent', 'unknown')) AS oldest_open,
+	(SELECT count(*) FROM app._payment WHERE state = 'needs_review') AS needs_review,
+	(SELECT count(*) FROM app._payment WHERE state IN ('pending', 'sent', 'unknown', 'requires_action') AND mode <> $1) AS other_mode,
+	(SELECT count(*) FROM app._reconciliation_break WHERE closed_at IS NULL) AS breaks,
+	(SELECT count(*) FROM app._refund WHERE state IN ('sent', 'unknown', 'pending') AND created_at < now() - interval '1 hour') AS old_refunds,
+	(SELECT count(*) FROM app._provider_event WHERE processed_at IS NULL) AS notices_waiting,
+	(SELECT extract(epoch FROM now() - max(received_at)) FROM app._provider_event) AS last_notice`
 )

@@ -16,18 +16,27 @@ const sweepEvery = time.Hour
 // Break is a difference between the provider's books and ours, or something else that an operator must
 // look at.
 type Break struct {
-	ID         int64     `db:"id"`
-	Kind       string    `db:"kind"` // orphan_charge, missing_charge, amount_differs, refund_differs, needs_review, ...
-	PaymentID  string    `db:"payment_id"`
-	ProviderID string    `db:"provider_id"`
-	Detail     string    `db:"detail"`
-	OpenedAt   time.Time `db:"opened_at"`
+	ID         int64     `db:"id" json:"id"`
+	Kind       string    `db:"kind" json:"kind"` // orphan_charge, missing_charge, amount_differs, refund_differs, needs_review, ...
+	PaymentID  string    `db:"payment_id" json:"payment_id,omitempty"`
+	ProviderID string    `db:"provider_id" json:"provider_id,omitempty"`
+	Detail     string    `db:"detail" json:"detail"`
+	OpenedAt   time.Time `db:"opened_at" json:"opened_at"`
 }
 
 // Breaks returns what is open.
 func (s *Service) Breaks(ctx context.Context) ([]Break, error) {
 	breaks := []Break{}
 	return breaks, s.db.Select(ctx, &breaks, selectBreaks)
+}
+
+// CloseBreak notes that somebody has looked into a break. Reason: payments.no_break.
+func (s *Service) CloseBreak(ctx context.Context, id int64, by string) error {
+	n, err := s.db.Exec(ctx, closeBreakByID, id, by)
+	if err == nil && n == 0 {
+		err = fault.New(fault.NotFound, "payments.no_break", "there is no open break %d", id)
+	}
+	return err
 }
 
 // sweepYesterday compares the day before with the provider, on one server, once.

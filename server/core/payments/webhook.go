@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"crema/server/base/fault"
 	"crema/server/core/payments/provider"
@@ -185,4 +186,55 @@ func (s *Service) followDispute(ctx context.Context, id string) error {
 		return err
 	}
 	return s.settleDispute(ctx, a, d)
+}
+
+// CreateWebhook makes an endpoint at the provider for notices to url, in the version that this server
+// reads, and returns its id and its signing secret. The provider shows the secret only this once, and we
+// keep it nowhere. Unless again is set, an endpoint that sends there already is payments.webhook_exists.
+func (s *Service) CreateWebhook(ctx context.Context, url string, again bool) (id, secret string, err error) {
+	known, err := s.provider.Endpoints(ctx)
+	for _, e := range known {
+		if e.URL == url && e.Enabled && !again {
+			return "", "", fault.New(fault.Duplicate, "payments.webhook_exists",
+				"%s sends to %s already; use its signing secret, or make another with --again and delete %s afterwards", e.ID, url, e.ID)
+		}
+	}
+	if err == nil {
+		id, secret, err = s.provider.CreateWebhook(ctx, url)
+	}
+	return id, secret, providerFault(err)
+}
+
+func providerFault(err error) error {
+	switch {
+	case errors.Is(err, provider.ErrKeyRefused):
+		return fault.Wrap(err, fault.NotConfigured, "payments.key_refused", "the provider refuses the key, or the key lacks the right for this; look at STRIPE_SECRET_KEY and its permissions")
+	case err != nil:
+		return fault.Wrap(err, fault.Unavailable, "payments.unreachable", "the provider does not do it; the log above says what it answers")
+	}
+	return nil
+}
+
+// Account is what the provider tells about our key, for whoever checks an installation.
+type Account struct {
+	Rights   []string            // that the key lacks
+	Charges  bool                // the account may take money
+	Webhooks []provider.Endpoint // all of the account
+	Skew     time.Duration       // how far our clock is ahead
+}
+
+// Account asks the provider, and changes nothing. Reasons: payments.key_refused, payments.unreachable.
+func (s *Service) Account(ctx context.Context) (a Account, err error) {
+	if a.Charges, err = s.provider.ChargesEnabled(ctx); err == nil {
+		a.Rights, err = s.provider.Rights(ctx)
+	}
+	a.Skew, _ = s.provider.Skew()
+	if err != nil {
+		return a, providerFault(err)
+	}
+	a.Webhooks, err = s.provider.Endpoints(ctx)
+	if errors.Is(err, provider.ErrKeyRefused) { // Rights has told
+		err = nil
+	}
+	return a, providerFault(err)
 }

@@ -14,8 +14,9 @@ import (
 // Client is Stripe, or the sandbox. Its own retries are off: they would hide that an earlier try may
 // have been executed.
 type Client struct {
-	api *client.API
-	log *slog.Logger
+	api   *client.API
+	log   *slog.Logger
+	clock *clock
 }
 
 // tryTimeout is how long one request may take.
@@ -29,8 +30,9 @@ const connections = 64
 func New(secretKey, url string, log *slog.Logger) Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = connections
+	watch := &clock{next: transport}
 	c := &stripe.BackendConfig{
-		HTTPClient:        &http.Client{Timeout: tryTimeout, Transport: transport},
+		HTTPClient:        &http.Client{Timeout: tryTimeout, Transport: watch},
 		MaxNetworkRetries: stripe.Int64(0),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 		EnableTelemetry:   stripe.Bool(false),
@@ -39,7 +41,7 @@ func New(secretKey, url string, log *slog.Logger) Client {
 		c.URL = stripe.String(url)
 	}
 	b := stripe.GetBackendWithConfig(stripe.APIBackend, c)
-	return Client{client.New(secretKey, &stripe.Backends{API: b, Connect: b, Uploads: b}), log}
+	return Client{client.New(secretKey, &stripe.Backends{API: b, Connect: b, Uploads: b}), log, watch}
 }
 
 // ChargeRequest is what is sent for a charge, except the card token. It is stored with the attempt: a
@@ -113,6 +115,8 @@ func (c Client) hide(ctx context.Context, text string, err error) error {
 	case 0:
 	case http.StatusNotFound:
 		return ErrNoSuch
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%w: HTTP %d", ErrKeyRefused, status)
 	default:
 		return fmt.Errorf("%w: HTTP %d", ErrUnreachable, status)
 	}
