@@ -266,6 +266,18 @@ func TestHostedPage_ConcurrentPressesChargeOnce(t *testing.T) {
 	}
 }
 
+// A session whose time comes without the control path expires on the first look at it.
+func TestSessions_ExpireWhenLookedAt(t *testing.T) {
+	t.Parallel()
+	s := sandboxtest.Start(t, testkit.DB(t), nil)
+	b, page, got := newShopper(t), session(t, s, nil), session(t, s, nil)
+	s.Clock.Advance(32 * time.Minute)
+	b.do(http.MethodPost, page.URL, card("4242424242424242")).wants(t, 410, "expired")
+	if now := reload(t, s, got.ID); now.Status != "expired" || now.URL != "" || len(journal(t, s)) != 0 {
+		t.Errorf("expired: %s", now.LastResponse.RawJSON)
+	}
+}
+
 func TestSessions_ExpireByTheClock(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)
@@ -279,6 +291,10 @@ func TestSessions_ExpireByTheClock(t *testing.T) {
 	}
 	other := sandboxtest.Start(t, db, nil) // every process sees the clock
 	other.Do(t, http.MethodPost, "/_sandbox/clock", `{"advance_seconds":120}`, admin...).OK(t)
+	events := s.Do(t, http.MethodGet, "/v1/events", "type=checkout.session.expired").OK(t) // before anybody looks
+	if data, _ := events.At("data").([]any); len(data) != 2 {
+		t.Errorf("events: %s", events.Raw)
+	}
 	b.get(looked.URL).wants(t, 410, "expired", "not been charged")
 	b.do(http.MethodPost, cs.URL, card("4242424242424242")).wants(t, 410, "expired")
 	if late := b.do(http.MethodPost, s.URL+bank.location, url.Values{"outcome": {"complete"}}); late.location != "/_stripe/pay/"+cs.ID {
@@ -287,10 +303,6 @@ func TestSessions_ExpireByTheClock(t *testing.T) {
 	now := reload(t, s, cs.ID)
 	if now.Status != "expired" || now.PaymentIntent.Status != "canceled" || len(journal(t, s)) != 0 {
 		t.Errorf("expired: %s", now.LastResponse.RawJSON)
-	}
-	events := s.Do(t, http.MethodGet, "/v1/events", "type=checkout.session.expired").OK(t)
-	if data, _ := events.At("data").([]any); len(data) != 2 {
-		t.Errorf("events: %s", events.Raw)
 	}
 }
 

@@ -68,10 +68,11 @@ func (l *Ledger) RetryDelivery(ctx context.Context, id int64, tries, status int,
 // Deliveries returns the newest deliveries, of one event unless it is "", and how many of all are pending.
 func (l *Ledger) Deliveries(ctx context.Context, event string, limit int) (list []Delivery, pending int, err error) {
 	list = []Delivery{}
-	if err := l.db.Select(ctx, &list, selectDeliveries, event, limit); err != nil {
+	// Counted first: when nothing is pending, the list shows how everything ended.
+	if err := l.db.Get(ctx, &pending, countPending); err != nil {
 		return nil, 0, err
 	}
-	return list, pending, l.db.Get(ctx, &pending, countPending)
+	return list, pending, l.db.Select(ctx, &list, selectDeliveries, event, limit)
 }
 
 // Ahead returns how far the sandbox's clock is ahead of the real one.
