@@ -113,6 +113,24 @@ func TestServe_SayWhatIsWrongAndExit(t *testing.T) {
 	}
 }
 
+// A wrong CREMA_DATA must not put a single file among somebody's own.
+func TestServe_AFolderThatIsNotOursIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, keys := range [][]string{nil, {"API_KEY=a", "MASTER_KEY=b"}} { // keys of our own are made before the cluster
+		home := t.TempDir()
+		if err := os.WriteFile(filepath.Join(home, "thesis.txt"), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, code := testkit.Run(t, testkit.AppDir(t), append(keys, "HOST=127.0.0.1:0", "CREMA_DATA="+home), "serve")
+		if entries, err := os.ReadDir(home); err != nil || len(entries) != 1 {
+			t.Errorf("the folder was touched: %v, %v", entries, err)
+		}
+		if code == 0 || code == 1 || !strings.Contains(out, home) || !strings.Contains(out, "CREMA_DATA") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	}
+}
+
 func TestServe_ASecondServerOnTheSameFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := testkit.AppDir(t)

@@ -42,7 +42,31 @@ func openPlace(dir string) (place, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return place{}, folderFault(err, dir)
 	}
-	return findPlace(dir)
+	p, err := findPlace(dir)
+	if err != nil {
+		return place{}, err
+	}
+	return p, p.checkOurs()
+}
+
+// checkOurs refuses a folder that holds something, but nothing of a data folder: a wrong CREMA_DATA must
+// not litter somebody's files. The keys of the app live beside the cluster.
+func (p place) checkOurs() error {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return folderFault(err, p.dir)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "postgres", "lock", "keys.json":
+			return nil
+		}
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	return fault.New(fault.NotConfigured, "cluster.foreign_folder",
+		"the data folder %s holds other files and is not ours; nothing was touched; set CREMA_DATA to an empty or new folder", p.dir)
 }
 
 func findPlace(dir string) (place, error) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"crema/server/base/fault"
 )
@@ -33,11 +34,30 @@ func EnsureKeys(dir string) (Keys, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, err
 	}
+	if err := checkOurs(dir); err != nil {
+		return Keys{}, err
+	}
 	if err := writeKeys(dir); err != nil {
 		return Keys{}, fault.Wrap(err, fault.NotConfigured, "config.keys_unwritable",
 			"cannot write %s: %v; make the folder writable, or set API_KEY and MASTER_KEY", keysFile(dir), pathless(err))
 	}
 	return readKeys(dir)
+}
+
+// checkOurs refuses a folder that holds something, but nothing of a data folder: a wrong CREMA_DATA must
+// not litter somebody's files.
+func checkOurs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 { // it will be made
+		return nil
+	}
+	for _, e := range entries {
+		if n := e.Name(); n == "postgres" || n == "lock" || strings.HasPrefix(n, ".keys-") {
+			return nil
+		}
+	}
+	return fault.New(fault.NotConfigured, "config.foreign_folder",
+		"the data folder %s holds other files and is not ours; nothing was touched; set CREMA_DATA to an empty or new folder", dir)
 }
 
 func readKeys(dir string) (Keys, error) {
