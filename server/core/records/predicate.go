@@ -19,11 +19,14 @@ type compiler struct {
 	joins []join
 }
 
-// join is a table that a key path of two parts reaches.
+// join is a table that a key path of two parts reaches. A record that the actor may not read counts as
+// missing there: otherwise whoever may point a reference at it could spell out its fields by searching.
+// (Skygear asked for no access here.)
 type join struct {
-	alias string
-	ref   *schema.Column
-	table *schema.Type
+	alias     string
+	ref       *schema.Column
+	table     *schema.Type
+	condition string
 }
 
 // operand is one side of a comparison. A column or a computed value has sql and kind; a literal has
@@ -208,7 +211,7 @@ func (c *compiler) joined(ref *schema.Column, target *schema.Type) string {
 		}
 	}
 	alias := "j" + string(rune('a'+len(c.joins)%26)) + strings.Repeat("x", len(c.joins)/26)
-	c.joins = append(c.joins, join{alias, ref, target})
+	c.joins = append(c.joins, join{alias, ref, target, acl.Where(c.actor, acl.Read, alias, c.args.add)})
 	return alias
 }
 

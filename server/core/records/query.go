@@ -73,7 +73,8 @@ type plan struct {
 	scope   scope
 	query   Query
 	where   string
-	used    int // arguments that where uses
+	used    int // arguments that where and its joins use
+	needed  int // joins that where uses
 	order   string
 	offset  string
 	columns []schema.Column // of the page; fewer than the table's when some are desired
@@ -122,7 +123,7 @@ func (p *plan) filter() error {
 		}
 		conditions = append(conditions, condition)
 	}
-	p.where, p.used = strings.Join(conditions, " AND "), len(p.args)
+	p.where, p.used, p.needed = strings.Join(conditions, " AND "), len(p.args), len(p.joins)
 	return nil
 }
 

@@ -366,7 +366,7 @@ func (p *plan) pageText() string {
 	if p.query.Count {
 		b.WriteString(", count(*) OVER ()")
 	}
-	b.WriteString(p.fromText() + p.order)
+	b.WriteString(p.fromText(p.joins) + p.order)
 	if p.query.Limit != nil { // written out, so that the planner knows it
 		b.WriteString(" LIMIT " + strconv.Itoa(*p.query.Limit))
 	}
@@ -376,13 +376,14 @@ func (p *plan) pageText() string {
 	return b.String()
 }
 
-func (p *plan) countText() string { return "SELECT count(*)" + p.fromText() }
+// countText counts what the condition alone selects: joins for sorting add no rows.
+func (p *plan) countText() string { return "SELECT count(*)" + p.fromText(p.joins[:p.needed]) }
 
-func (p *plan) fromText() string {
+func (p *plan) fromText(joins []join) string {
 	var b strings.Builder
 	b.WriteString(" FROM " + p.table.Table + " t")
-	for _, j := range p.joins {
-		b.WriteString(" LEFT JOIN " + j.table.Table + " " + j.alias + " ON t." + j.ref.SQL + " = " + j.alias + "._id")
+	for _, j := range joins {
+		b.WriteString(" LEFT JOIN " + j.table.Table + " " + j.alias + " ON t." + j.ref.SQL + " = " + j.alias + "._id AND " + j.condition)
 	}
 	b.WriteString(" WHERE " + p.where)
 	return b.String()

@@ -54,7 +54,11 @@ func DecodeSave(p Params) (SaveRequest, error) {
 	if len(raws) == 0 {
 		return SaveRequest{}, noRecords()
 	}
-	req := SaveRequest{Database: Text(p, "database_id"), Atomic: flag(p, "atomic"), Items: make([]Item, len(raws))}
+	atomic, err := flag(p, "atomic")
+	if err != nil {
+		return SaveRequest{}, err
+	}
+	req := SaveRequest{Database: Text(p, "database_id"), Atomic: atomic, Items: make([]Item, len(raws))}
 	var like *Record
 	for i, raw := range raws {
 		req.Items[i] = decodeItem(raw, like)
@@ -83,7 +87,17 @@ func list(p Params, name string) ([][]byte, error) {
 
 func isNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }
 
-func flag(p Params, name string) bool { return string(bytes.TrimSpace(p[name])) == "true" }
+// flag reads a parameter that is true, false or absent. Anything else is refused: who asks for "atomic"
+// in another word must not get a partial save.
+func flag(p Params, name string) (bool, error) {
+	switch string(bytes.TrimSpace(p[name])) {
+	case "true":
+		return true, nil
+	case "", "false", "null":
+		return false, nil
+	}
+	return false, fault.Argument("records.bad_flag", name, "%s must be true or false", name)
+}
 
 // DecodeIDs reads the parameters of record:fetch and record:delete.
 func DecodeIDs(p Params) (IDsRequest, error) {
@@ -94,7 +108,11 @@ func DecodeIDs(p Params) (IDsRequest, error) {
 	if len(raws) == 0 {
 		return IDsRequest{}, fault.Argument("records.none", "ids", "ids must be an array with at least one id like \"note/1\"")
 	}
-	req := IDsRequest{Database: Text(p, "database_id"), Atomic: flag(p, "atomic"), IDs: make([]string, len(raws))}
+	atomic, err := flag(p, "atomic")
+	if err != nil {
+		return IDsRequest{}, err
+	}
+	req := IDsRequest{Database: Text(p, "database_id"), Atomic: atomic, IDs: make([]string, len(raws))}
 	for i, raw := range raws {
 		id, ok := text(raw)
 		if !ok {
@@ -111,7 +129,11 @@ func badIDs(i int) *fault.Error {
 
 // DecodeQuery reads the parameters of record:query.
 func DecodeQuery(p Params) (Query, error) {
-	q := Query{Database: Text(p, "database_id"), Count: flag(p, "count")}
+	counted, err := flag(p, "count")
+	if err != nil {
+		return Query{}, err
+	}
+	q := Query{Database: Text(p, "database_id"), Count: counted}
 	q.Type, _ = text(p["record_type"])
 	if q.Type == "" {
 		return q, fault.Argument("records.no_type", "record_type", "record_type must be the name of a record type")
@@ -119,7 +141,6 @@ func DecodeQuery(p Params) (Query, error) {
 	if err := decodeFilter(p, &q); err != nil {
 		return q, err
 	}
-	var err error
 	if q.Limit, err = count(p, "limit"); err != nil {
 		return q, err
 	}
