@@ -16,11 +16,10 @@ import (
 // execute runs the request in one transaction, or replays what its idempotency key did before.
 func (s *Sandbox) execute(ctx context.Context, q *request) (a answer, err error) {
 	err = s.ledger.Tx(ctx, func(ctx context.Context, tx *ledger.Tx) (err error) {
-		if q.now, err = s.now(ctx, tx); err != nil {
-			return err
-		}
 		if q.key == "" {
-			a, err = s.run(ctx, tx, q)
+			if q.now, err = s.now(ctx, tx); err == nil {
+				a, err = s.run(ctx, tx, q)
+			}
 			return err
 		}
 		a, err = s.once(ctx, tx, q)
@@ -42,10 +41,12 @@ func (s *Sandbox) once(ctx context.Context, tx *ledger.Tx, q *request) (answer, 
 				return answer{}, err
 			}
 		}
-		stored, err := tx.Reply(ctx, q.key, q.now.Add(-keepReplies).Unix())
+		real := s.c.Now()
+		stored, ahead, err := tx.Reply(ctx, q.key, real.Add(-keepReplies).Unix())
 		if err != nil {
 			return answer{}, err
 		}
+		q.now = real.Add(ahead)
 		if stored != nil {
 			return replay(stored, q, sum[:])
 		}

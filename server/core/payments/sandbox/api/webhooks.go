@@ -111,7 +111,7 @@ func createEndpoint(ctx context.Context, c *Call) (any, error) {
 	if err := f.Done(); err != nil {
 		return nil, err
 	}
-	if err := c.insert(ctx, kindEndpoint, e.ID, e, nil); err != nil {
+	if err := c.addEndpoint(ctx, e); err != nil {
 		return nil, err
 	}
 	e.Secret = c.Secret(e.ID)
@@ -156,7 +156,25 @@ func updateEndpoint(ctx context.Context, c *Call) (any, error) {
 	if err := c.Form.Done(); err != nil {
 		return nil, err
 	}
-	return e, c.update(ctx, o, e, nil)
+	if err := c.update(ctx, o, e, nil); err != nil {
+		return nil, err
+	}
+	return e, c.wants(ctx, e)
+}
+
+func (c *Call) addEndpoint(ctx context.Context, e Endpoint) error {
+	if err := c.insert(ctx, kindEndpoint, e.ID, e, nil); err != nil {
+		return err
+	}
+	return c.wants(ctx, e)
+}
+
+// wants lets the ledger know which events an endpoint gets.
+func (c *Call) wants(ctx context.Context, e Endpoint) error {
+	if e.Status != "enabled" {
+		return c.Tx.SetEndpoint(ctx, e.ID, nil)
+	}
+	return c.Tx.SetEndpoint(ctx, e.ID, e.EnabledEvents)
 }
 
 func deleteEndpoint(ctx context.Context, c *Call) (any, error) {
@@ -193,5 +211,5 @@ func EnsureEndpoint(ctx context.Context, c *Call, url string) (Endpoint, error) 
 		ID: wire.NewID(OwnEndpoint, 15), Object: kindEndpoint, APIVersion: &version, Created: c.Now.Unix(), EnabledEvents: []string{"*"},
 		Metadata: own, Status: "enabled", URL: url,
 	}
-	return e, c.insert(ctx, kindEndpoint, e.ID, e, nil)
+	return e, c.addEndpoint(ctx, e)
 }

@@ -33,8 +33,21 @@ func (t *Tx) Resend(ctx context.Context, event string) (int64, error) {
 	return n, err
 }
 
+// SetEndpoint says which types of events an endpoint wants from now on; none switches it off.
+func (t *Tx) SetEndpoint(ctx context.Context, id string, events []string) error {
+	if len(events) == 0 {
+		_, err := t.tx.Exec(ctx, disableEndpoint, id)
+		return err
+	}
+	_, err := t.tx.Exec(ctx, enableEndpoint, id, pg.Array(events))
+	return err
+}
+
 // DropEndpoint gives up what waits for a webhook endpoint and forgets the endpoint.
 func (t *Tx) DropEndpoint(ctx context.Context, kind, id string) error {
+	if err := t.SetEndpoint(ctx, id, nil); err != nil {
+		return err
+	}
 	if _, err := t.tx.Exec(ctx, dropDeliveries, id); err != nil {
 		return err
 	}

@@ -183,14 +183,21 @@ func (t *Tx) Alone(ctx context.Context, name string) error {
 	return err
 }
 
-// Reply returns what is stored under the key and not older than since; nil when there is nothing.
-func (t *Tx) Reply(ctx context.Context, key string, since int64) (*Reply, error) {
-	var r Reply
-	err := t.tx.Get(ctx, &r, selectReply, key, since)
-	if fault.Is(err, "pg.no_rows") {
-		return nil, nil
+// Reply returns what is stored under the key and not older than since, which is on the real clock; nil
+// when there is nothing. It also returns how far the sandbox's clock is ahead.
+func (t *Tx) Reply(ctx context.Context, key string, since int64) (*Reply, time.Duration, error) {
+	var row struct {
+		Reply
+		Ahead int64 `db:"ahead"`
 	}
-	return &r, err
+	if err := t.tx.Get(ctx, &row, selectReply, key, since); err != nil {
+		return nil, 0, err
+	}
+	ahead := time.Duration(row.Ahead) * time.Microsecond
+	if row.Path == "" {
+		return nil, ahead, nil
+	}
+	return &row.Reply, ahead, nil
 }
 
 // SaveReply stores the answer of a key, in place of one that expired.

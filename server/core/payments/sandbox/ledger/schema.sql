@@ -40,6 +40,13 @@ CREATE TABLE IF NOT EXISTS app.clock (
 );
 INSERT INTO app.clock DEFAULT VALUES ON CONFLICT DO NOTHING;
 
+-- What every enabled webhook endpoint wants. Every event is compared with it, so it stays apart from the
+-- many objects.
+CREATE TABLE IF NOT EXISTS app.endpoint (
+  id     text   PRIMARY KEY,
+  events text[] NOT NULL -- '*' is all
+);
+
 -- An event on its way to a webhook endpoint. Times are of the real clock.
 CREATE TABLE IF NOT EXISTS app.delivery (
   id          bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
