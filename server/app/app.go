@@ -103,8 +103,8 @@ func (a *App) URL() string {
 func (a *App) Failed() <-chan error { return a.failed }
 
 // Stop ends the app in order: no new requests, running ones finish until ctx ends, then the rooms, then
-// the database. These have Grace of their own, so that a slow client takes no time from them. It may be
-// called once.
+// the database. These have Grace of their own, so that a slow client takes no time from them. Called
+// again it does nothing.
 func (a *App) Stop(ctx context.Context) {
 	if a.server != nil {
 		a.endRequests(ctx)
@@ -114,6 +114,7 @@ func (a *App) Stop(ctx context.Context) {
 		end(own)
 		cancel()
 	}
+	a.server, a.closers = nil, nil
 	telemetry.Flush(a.log)
 }
 

@@ -10,6 +10,7 @@ import (
 	"crema/server/base/cluster"
 	"crema/server/base/config"
 	"crema/server/base/fault"
+	"crema/server/base/pg"
 	"crema/server/core/payments"
 )
 
@@ -21,9 +22,45 @@ type Tools struct{ *App }
 // Stop; with the built-in sandbox, another one opens on the same database. Reasons: app.no_data,
 // app.old_database, app.new_database and what Start returns.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
-	a := newApp(c, log)
-	return Tools{a}, a.open(ctx, a.attachDatabase, a.checkVersion, a.openPayments)
+	t, err := OpenDatabase(ctx, c, log)
+	if err == nil {
+		err = t.OpenPayments(ctx)
+	}
+	return t, err
 }
+
+// OpenDatabase is Open without the payments room, which OpenPayments adds.
+func OpenDatabase(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
+	a := newApp(c, log)
+	return Tools{a}, a.open(ctx, a.attachDatabase)
+}
+
+// OpenAccount opens the payments room without a database: only the provider can be talked to.
+func OpenAccount(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
+	a := newApp(c, log)
+	if c.Stripe.Sandbox() && c.Stripe.SandboxURL == "" {
+		return Tools{a}, fault.New(fault.NotConfigured, "app.no_account",
+			"no Stripe account is configured, and the built-in sandbox needs nothing made at it; set STRIPE_SECRET_KEY first")
+	}
+	return Tools{a}, a.open(ctx, a.openPayments)
+}
+
+// OpenPayments opens the room. When it fails, everything is stopped.
+func (t Tools) OpenPayments(ctx context.Context) error {
+	return t.open(ctx, t.checkVersion, t.openPayments)
+}
+
+// Database is the app's database.
+func (t Tools) Database() *pg.DB { return t.db }
+
+// ShopURL is where shoppers find the shop, without a slash at its end.
+func (t Tools) ShopURL() string { return t.c.PublicURL }
+
+// HasPublicURL says that PUBLIC_URL was given.
+func (t Tools) HasPublicURL() bool { return t.c.PublicURLGiven }
+
+// InSandbox says that no Stripe account is used.
+func (t Tools) InSandbox() bool { return t.c.Stripe.Sandbox() }
 
 // Payments is the room. It has not been started.
 func (t Tools) Payments() *payments.Service { return t.rooms.payments }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -25,6 +26,7 @@ func (a *App) handler() http.Handler {
 
 	r := chi.NewRouter()
 	r.Handle("/healthz", web.Health(a.db.Ping))
+	r.Handle("/healthz/payments", web.Report(gate, a.paymentsHealth))
 	r.Handle("/metrics", web.MetricsPage(a.metrics, gate))
 	rpc.New(a.rooms.functions, gate).Register(r)
 	shop.Register(r)
@@ -51,6 +53,11 @@ func (a *App) checkout() checkout.Config {
 		c.Tokens = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
 	}
 	return c
+}
+
+func (a *App) paymentsHealth(ctx context.Context) (body any, well bool, err error) {
+	h, err := a.rooms.payments.Health(ctx)
+	return h, h.Status == "ok", err
 }
 
 func (a *App) rest(wire http.Handler) http.HandlerFunc {

@@ -25,23 +25,27 @@ const (
 )
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
-	Dev     devCommand     `cmd:"" help:"Run the server and print what a developer needs to know."`
-	Sandbox sandboxCommand `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
-	Psql    psqlCommand    `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
+	Serve    serveCommand    `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
+	Dev      devCommand      `cmd:"" help:"Run the server and print what a developer needs to know."`
+	Sandbox  sandboxCommand  `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
+	Psql     psqlCommand     `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
+	Payments paymentsCommand `cmd:"" help:"Look at payments, refund them, compare them with the provider."`
+	Doctor   doctorCommand   `cmd:"" help:"Check configuration, database and provider; say what is missing and how to mend it."`
 }
 
 // environment is what commands may touch.
 type environment struct {
-	started time.Time
-	fns     []lambda.Function
-	out     io.Writer
-	errs    io.Writer
+	started  time.Time
+	fns      []lambda.Function
+	in       io.Reader
+	terminal bool // somebody can be asked
+	out      io.Writer
+	errs     io.Writer
 }
 
 // Main runs one command with the app's functions and returns the exit code.
 func Main(args []string, fns []lambda.Function) int {
-	env := &environment{started: time.Now(), fns: fns, out: os.Stdout, errs: os.Stderr}
+	env := &environment{started: time.Now(), fns: fns, in: os.Stdin, terminal: isTerminal(os.Stdin), out: os.Stdout, errs: os.Stderr}
 	var c commands
 	code := -1
 	parser, err := kong.New(&c, kong.Name("crema"),
@@ -62,6 +66,11 @@ func Main(args []string, fns []lambda.Function) int {
 		return env.fail(err)
 	}
 	return exitOK
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // exitStatus carries the exit code of a program that a command has run.

@@ -58,16 +58,43 @@ func Health(ping func(context.Context) error) http.Handler {
 func MetricsPage(m *telemetry.Metrics, g *Gate) http.Handler {
 	page := m.Handler()
 	return Handler(func(w http.ResponseWriter, r *http.Request) error {
-		if !local(r) {
-			kind, err := g.Key(g.Credentials(r))
-			if err != nil {
-				return err
-			}
-			if kind != acl.MasterKey {
-				return fault.New(fault.Denied, "web.metrics_denied", "metrics are for this machine and for the master key in X-Skygear-Api-Key")
-			}
+		if err := g.operator(r); err != nil {
+			return err
 		}
 		page.ServeHTTP(w, r)
 		return nil
 	})
+}
+
+// Report answers with what report returns as JSON, 200 when all is well and 503 when not, to a direct
+// connection from this machine and to the master key; others get 403.
+func Report(g *Gate, report func(context.Context) (body any, well bool, err error)) http.Handler {
+	return Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if err := g.operator(r); err != nil {
+			return err
+		}
+		body, well, err := report(r.Context())
+		if err != nil {
+			return err
+		}
+		status := http.StatusOK
+		if !well {
+			status = http.StatusServiceUnavailable
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		WriteJSON(w, status, body)
+		return nil
+	})
+}
+
+// operator refuses whoever is neither on this machine nor holds the master key.
+func (g *Gate) operator(r *http.Request) error {
+	if local(r) {
+		return nil
+	}
+	kind, err := g.Key(g.Credentials(r))
+	if err == nil && kind != acl.MasterKey {
+		err = fault.New(fault.Denied, "web.operator_only", "this page is for this machine and for the master key in X-Skygear-Api-Key")
+	}
+	return err
 }

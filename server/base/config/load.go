@@ -22,6 +22,20 @@ func Open(dir string, env Env) (*Config, error) {
 	return c, c.fillKeys()
 }
 
+// OpenMade is Open for commands beside a server: the keys must have been given or made before, and
+// nothing is written. Reason config.no_keys.
+func OpenMade(dir string, env Env) (*Config, error) {
+	c, err := Read(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(keysFile(c.DataDir)); errors.Is(err, fs.ErrNotExist) && (c.APIKey == "" || c.MasterKey == "") {
+		return nil, fault.New(fault.NotConfigured, "config.no_keys",
+			"there are no keys in %s; go to the folder of app.json, set CREMA_DATA, give API_KEY and MASTER_KEY, or start the server first (make run)", c.DataDir)
+	}
+	return c, c.fillKeys()
+}
+
 // Read is Load for a folder: its app.json (which may be absent), its .env, and env, which wins over
 // .env. Relative folders are taken from dir. It writes nothing, and keys that are not given stay empty.
 func Read(dir string, env Env) (*Config, error) {

@@ -54,6 +54,20 @@ func (db *DB) Version(ctx context.Context, dir fs.FS) (have, newest int64, err e
 	return have, newest, err
 }
 
+// About is what an operator may want to know of a database.
+type About struct {
+	Server  string `db:"server"`  // version of PostgreSQL
+	PostGIS bool   `db:"postgis"` // installed, or there to be installed
+	Bytes   int64  `db:"bytes"`
+}
+
+// About asks the database about itself.
+func (db *DB) About(ctx context.Context) (a About, err error) {
+	err = db.Get(ctx, &a, `SELECT current_setting('server_version') AS server, pg_database_size(current_database()) AS bytes,
+		EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgis') AS postgis`)
+	return a, err
+}
+
 func (db *DB) migrate(ctx context.Context, dir fs.FS, log *slog.Logger) (int, error) {
 	if _, err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+db.schema.SQL()); err != nil {
 		return 0, err

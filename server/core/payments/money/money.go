@@ -58,6 +58,20 @@ func (m Money) Fault() string {
 	return ""
 }
 
+// Parse reads an amount of a currency as people write it: with a point, such as "2.50", it is in whole
+// units and must have as many digits behind the point as the currency; without one it is minor units. ok
+// is false for anything else and for what is over Max.
+func Parse(text, currency string) (m Money, ok bool) {
+	m.Currency = strings.ToLower(currency)
+	head, tail, pointed := strings.Cut(text, ".")
+	if pointed && (head == "" || len(tail) != Exponent(currency) || tail == "") {
+		return m, false
+	}
+	n, err := strconv.ParseUint(head+tail, 10, 63)
+	m.Minor = int64(n) //nolint:gosec // 63 bits
+	return m, err == nil && m.Minor <= Max
+}
+
 // Major returns the amount in whole units, for people to read; nothing is computed with it.
 func (m Money) Major() float64 {
 	return float64(m.Minor) / math.Pow10(Exponent(m.Currency))

@@ -26,3 +26,22 @@ func TestMoney_Fault(t *testing.T) {
 		}
 	}
 }
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, currency string
+		want           int64 // -1: refused
+	}{
+		{"2.50", "usd", 250}, {"250", "usd", 250}, {"0.05", "USD", 5}, {"0", "usd", 0}, {"007", "usd", 7},
+		{"250", "jpy", 250}, {"1.234", "kwd", 1234}, {"99999999", "usd", 99999999},
+		{"2.5", "usd", -1}, {"2.", "usd", -1}, {".50", "usd", -1}, {"2.500", "usd", -1}, {"2.5", "jpy", -1}, {"2.", "jpy", -1},
+		{"-1", "usd", -1}, {"+1", "usd", -1}, {"1e3", "usd", -1}, {"1,00", "usd", -1}, {"1.-5", "usd", -1}, {"", "usd", -1},
+		{"100000000", "usd", -1}, {"18446744073709551616", "usd", -1}, {"1_0", "usd", -1}, {" 1", "usd", -1}, {"0x1", "usd", -1},
+	} {
+		got, ok := Parse(c.text, c.currency)
+		if ok != (c.want >= 0) || ok && got.Minor != c.want {
+			t.Errorf("%q %s: %d %v", c.text, c.currency, got.Minor, ok)
+		}
+	}
+}
