@@ -53,8 +53,34 @@ func (s *Sandbox) hosted(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Use GET or POST.", http.StatusMethodNotAllowed)
 		return
 	}
-	show(w, r, id)
+	s.faulty(w, r, func(w http.ResponseWriter) { show(w, r, id) })
 }
+
+// faulty shows a page as a fault wants it: late, not at all, or done but without an answer.
+func (s *Sandbox) faulty(w http.ResponseWriter, r *http.Request, show func(http.ResponseWriter)) {
+	p := s.faults.ofPage(r.Method, r.URL.Path)
+	if err := s.wait(r.Context(), p.delay); err != nil {
+		return
+	}
+	if p.dropAfter || p.after {
+		show(nowhere{http.Header{}})
+	}
+	switch {
+	case p.dropBefore, p.dropAfter:
+		cut(w)
+	case p.status != 0:
+		http.Error(w, "The sandbox was asked to fail.", p.status)
+	default:
+		show(w)
+	}
+}
+
+// nowhere is where an answer goes that is not sent.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n nowhere) WriteHeader(int)             {}
 
 // isID takes what wire.NewID makes.
 func isID(s string) bool {

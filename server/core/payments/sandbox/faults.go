@@ -160,6 +160,21 @@ func (f *faults) ofWebhook(kind string, delivery int64) rule {
 	return rule{}
 }
 
+// ofPage decides about a hosted page. Only rules that name its path are for it.
+func (f *faults) ofPage(method, path string) plan {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rules {
+		if !strings.HasPrefix(r.Match.Path, browserPrefix) {
+			continue
+		}
+		if p, hit := r.apply(method, path); hit {
+			return p
+		}
+	}
+	return plan{}
+}
+
 func (r *rule) apply(method, path string) (plan, bool) {
 	matches := r.Times > 0 && r.Webhook == "" && (r.Match.Method == "" || strings.EqualFold(r.Match.Method, method)) && like(r.Match.Path, path)
 	if !matches || !r.count() {

@@ -2,7 +2,9 @@ package sandbox_test
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stripe/stripe-go/v76"
 
+	"crema/server/core/payments/sandbox"
 	"crema/server/core/payments/sandbox/sandboxtest"
 	"crema/server/testkit"
 )
@@ -335,4 +338,91 @@ func TestSessions_OneKeyOneSession(t *testing.T) {
 	if moves := journal(t, s); len(moves) != 1 || moves[0].Key != "one" {
 		t.Errorf("the journal does not name the session's key: %+v", moves)
 	}
+}
+
+func TestHostedPage_LosesItsAnswerAsAsked(t *testing.T) {
+	t.Parallel()
+	s := sandboxtest.Start(t, testkit.DB(t), nil)
+	b, cs := newShopper(t), session(t, s, nil)
+	fault := func(json string) { s.Do(t, http.MethodPost, "/_sandbox/faults", json, admin...).OK(t) }
+	press := func() error {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, cs.URL, strings.NewReader(card("4242424242424242").Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := b.c.Do(r)
+		if err == nil {
+			err = res.Body.Close()
+		}
+		return err
+	}
+	fault(`{"match":{"method":"POST","path":"/_stripe/pay/*"},"action":"drop_before"}`)
+	if err := press(); err == nil || len(journal(t, s)) != 0 {
+		t.Errorf("dropped before: %v, journal %v", err, journal(t, s))
+	}
+	fault(`{"match":{"method":"POST","path":"/_stripe/pay/*"},"action":"status","status":503}`)
+	b.do(http.MethodPost, cs.URL, card("4242424242424242")).wants(t, 503)
+	fault(`{"match":{"method":"POST","path":"/_stripe/pay/*"},"action":"drop_after"}`)
+	if err := press(); err == nil || len(journal(t, s)) != 1 {
+		t.Errorf("dropped after: %v, journal %v", err, journal(t, s))
+	}
+	b.get(cs.URL).wants(t, 200, "This checkout is paid") // the shopper reloads
+	if again := b.do(http.MethodPost, cs.URL, card("4242424242424242")); again.status != 303 || len(journal(t, s)) != 1 {
+		t.Errorf("again: %d, journal %v", again.status, journal(t, s))
+	}
+}
+
+// Nothing that the sandbox keeps or logs holds a card number.
+func TestHostedPage_KeepsNoNumber(t *testing.T) {
+	t.Parallel()
+	c := config(t)
+	var out lockedBuffer
+	c.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	sb, err := sandbox.New(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(sb.Handler())
+	s := &sandboxtest.Server{URL: front.URL, Sandbox: sb}
+	b, cs := newShopper(t), session(t, s, nil)
+	for _, number := range []string{"4539578763621486", "4242 4242 4242 4241", "4000000000000002", "4242424242424242"} {
+		b.do(http.MethodPost, cs.URL, card(number))
+	}
+	front.Close() // the log is complete
+	kept := out.String()
+	own := c.DB.In("stripe_" + testkit.Schema)
+	for _, table := range []string{"object", "journal", "reply", "delivery", "endpoint"} {
+		var rows string
+		if err := own.Get(t.Context(), &rows, "SELECT coalesce(string_agg(x::text, ' '), '') FROM app."+table+" x"); err != nil {
+			t.Fatal(err)
+		}
+		kept += rows
+	}
+	if !strings.Contains(kept, cs.ID) {
+		t.Fatal("the search looks at the wrong place")
+	}
+	for _, secret := range []string{"4539578763621486", "4242424242424241", "4000000000000002", "4242424242424242", "4242 4242", sandboxtest.SecretKey, "whsec_"} {
+		if strings.Contains(kept, secret) {
+			t.Errorf("something keeps %s", secret)
+		}
+	}
+}
+
+// lockedBuffer is a log that several requests write.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
