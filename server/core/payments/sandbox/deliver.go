@@ -129,9 +129,9 @@ func (s *Sandbox) deliverOne(client *http.Client, d ledger.Delivery) error {
 	case bad.wait > 0:
 		return s.ledger.RetryDelivery(s.life, d.ID, d.Tries-1, d.Status, bad.wait)
 	}
-	status, err := s.post(client, event, endpoint, bad.Webhook)
-	if bad.Webhook == hookDuplicate && err == nil {
-		status, err = s.post(client, event, endpoint, bad.Webhook)
+	status := s.post(client, event, endpoint, bad.Webhook)
+	if bad.Webhook == hookDuplicate {
+		status = s.post(client, event, endpoint, bad.Webhook)
 	}
 	switch {
 	case s.life.Err() != nil: // Stop cut it short: nobody knows, so it is sent again
@@ -167,14 +167,31 @@ func (s *Sandbox) read(d ledger.Delivery) (event sentEvent, endpoint api.Endpoin
 }
 
 // post sends the event once and returns the status of the answer; 0 when there was none.
-func (s *Sandbox) post(client *http.Client, event sentEvent, to api.Endpoint, bad string) (int, error) {
+func (s *Sandbox) post(client *http.Client, event sentEvent, to api.Endpoint, bad string) int {
+	r, err := s.letter(event, to, bad)
+	if err != nil {
+		s.c.Log.Warn("a webhook of the sandbox cannot be written", "event", event.ID, "err", err)
+		return 0
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		s.c.Log.Debug("sandbox webhook", "event", event.ID, "type", event.Type, "err", err)
+		return 0
+	}
+	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection is used again
+	_ = res.Body.Close()
+	s.c.Log.Debug("sandbox webhook", "event", event.ID, "type", event.Type, "status", res.StatusCode)
+	return res.StatusCode
+}
+
+func (s *Sandbox) letter(event sentEvent, to api.Endpoint, bad string) (*http.Request, error) {
 	body, err := s.payload(event, to, bad)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	r, err := http.NewRequestWithContext(s.life, http.MethodPost, to.URL, bytes.NewReader(body))
 	if err != nil {
-		return 0, fault.Wrap(err, fault.Invalid, "sandbox.endpoint", "the URL of the webhook endpoint cannot be used")
+		return nil, fault.Wrap(err, fault.Invalid, "sandbox.endpoint", "the URL of the webhook endpoint cannot be used")
 	}
 	secret := s.webhookSecret(to.ID)
 	if bad == hookSignature {
@@ -183,15 +200,7 @@ func (s *Sandbox) post(client *http.Client, event sentEvent, to api.Endpoint, ba
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	r.Header.Set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
 	r.Header.Set("Stripe-Signature", Sign(body, secret, time.Now()))
-	res, err := client.Do(r)
-	if err != nil {
-		s.c.Log.Debug("sandbox webhook", "event", event.ID, "type", event.Type, "err", err)
-		return 0, nil //nolint:nilerr // no answer is one of the answers
-	}
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection is used again
-	_ = res.Body.Close()
-	s.c.Log.Debug("sandbox webhook", "event", event.ID, "type", event.Type, "status", res.StatusCode)
-	return res.StatusCode, nil
+	return r, nil
 }
 
 // payload is the event in the shape of the endpoint's version.

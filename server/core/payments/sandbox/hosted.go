@@ -54,11 +54,15 @@ func (s *Sandbox) showPage(w http.ResponseWriter, r *http.Request, status int, v
 	case cs.Status == "complete" && r.Method == http.MethodPost:
 		http.Redirect(w, r, successURL(cs), http.StatusSeeOther)
 	case cs.Status == "complete":
-		s.page(w, http.StatusOK, pages.Notice{Title: "Paid", Text: "This checkout is paid: " + money(cs.AmountTotal, cs.Currency) + ". Nothing more will be charged.",
-			Good: true, Link: successURL(cs), Label: "Continue to the shop"})
+		s.page(w, http.StatusOK, pages.Notice{
+			Title: "Paid", Text: "This checkout is paid: " + money(cs.AmountTotal, cs.Currency) + ". Nothing more will be charged.",
+			Good: true, Link: successURL(cs), Label: "Continue to the shop",
+		})
 	case cs.Status == "expired":
-		s.page(w, http.StatusGone, pages.Notice{Title: "This checkout has expired", Text: "You have not been charged. Go back to the shop and start again.",
-			Link: value(cs.CancelURL), Label: "Back to the shop"})
+		s.page(w, http.StatusGone, pages.Notice{
+			Title: "This checkout has expired", Text: "You have not been charged. Go back to the shop and start again.",
+			Link: value(cs.CancelURL), Label: "Back to the shop",
+		})
 	case waits && r.Method == http.MethodPost && view.Error == "":
 		http.Redirect(w, r, browserPrefix+"3ds/"+page.Intent.ID, http.StatusSeeOther)
 	default:
