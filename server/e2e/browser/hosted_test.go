@@ -97,6 +97,10 @@ func TestHosted_PaysWithoutScripts(t *testing.T) {
 	h.goTo(h.cs.URL)
 	h.wantContains("document.body.innerText", "This checkout is paid")
 	h.shoot("hosted-paid")
+	h.click(".back")
+	h.wait("document.body.innerText.includes('Receipt')")
+	h.shoot("hosted-receipt")
+	h.narrow()
 }
 
 func TestHosted_AsksTheBank(t *testing.T) {

@@ -14,8 +14,8 @@ const browserPrefix = "/_stripe/"
 const maxPageForm = 16 << 10
 
 // Browser answers what a shopper's browser may reach: below any prefix POST v1/tokens with the publishable
-// key, for pages of any origin; and the hosted pages /_stripe/pay/:session and /_stripe/3ds/:intent with
-// their style sheet, which need no JavaScript.
+// key, for pages of any origin; and the hosted pages /_stripe/pay/:session, /_stripe/3ds/:intent and
+// /_stripe/receipts/:charge with their style sheet, which need no JavaScript.
 func (s *Sandbox) Browser() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, tokensPath) && (r.Method == http.MethodPost || r.Method == http.MethodOptions) {
@@ -35,7 +35,7 @@ func (s *Sandbox) hosted(w http.ResponseWriter, r *http.Request) {
 	}
 	rest, _ := strings.CutPrefix(r.URL.Path, browserPrefix)
 	kind, id, _ := strings.Cut(rest, "/")
-	show := map[string]func(http.ResponseWriter, *http.Request, string){"pay": s.payPage, "3ds": s.bankPage}[kind]
+	show := map[string]func(http.ResponseWriter, *http.Request, string){"pay": s.payPage, "3ds": s.bankPage, "receipts": s.receiptPage}[kind]
 	if show == nil || !isID(id) {
 		http.NotFound(w, r)
 		return

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"crema/server/core/payments/sandbox/api"
 	"crema/server/core/payments/sandbox/pages"
@@ -56,7 +57,7 @@ func (s *Sandbox) showPage(w http.ResponseWriter, r *http.Request, status int, v
 	case cs.Status == "complete":
 		s.page(w, http.StatusOK, pages.Notice{
 			Title: "Paid", Text: "This checkout is paid: " + money(cs.AmountTotal, cs.Currency) + ". Nothing more will be charged.",
-			Good: true, Link: successURL(cs), Label: "Continue to the shop",
+			Good: true, Link: successURL(cs), Label: "Continue to the shop", Receipt: receiptPath(page),
 		})
 	case cs.Status == "expired":
 		s.page(w, http.StatusGone, pages.Notice{
@@ -71,6 +72,13 @@ func (s *Sandbox) showPage(w http.ResponseWriter, r *http.Request, status int, v
 		}
 		s.page(w, status, checkoutView(view, page), successURL(cs))
 	}
+}
+
+func receiptPath(page api.Page) string {
+	if page.Intent == nil || page.Intent.LatestCharge == nil {
+		return ""
+	}
+	return browserPrefix + "receipts/" + *page.Intent.LatestCharge
 }
 
 func checkoutView(view pages.Checkout, page api.Page) pages.Checkout {
@@ -215,6 +223,32 @@ func (s *Sandbox) leaveBank(w http.ResponseWriter, r *http.Request, ch api.Chall
 		s.page(w, http.StatusOK, pages.Notice{Title: "Confirmed", Text: "Your bank has confirmed the payment. You can close this page.", Good: true})
 	default:
 		s.page(w, http.StatusOK, pages.Notice{Title: "Not confirmed", Text: "You have not been charged. You can close this page."})
+	}
+}
+
+// receiptPage shows what a charge took and gave back.
+func (s *Sandbox) receiptPage(w http.ResponseWriter, r *http.Request, id string) {
+	var ch api.Charge
+	err := s.call(r.Context(), func(ctx context.Context, c *api.Call) (err error) {
+		c.ID = id
+		ch, err = api.FindReceipt(ctx, c)
+		return err
+	})
+	switch {
+	case api.IsMissing(err):
+		s.page(w, http.StatusNotFound, pages.Notice{Title: "There is no such receipt", Text: "The address is wrong, or the sandbox was reset."})
+	case err != nil:
+		s.broken(w, err)
+	default:
+		view := pages.Receipt{
+			Total: money(ch.Amount, ch.Currency), Description: value(ch.Description), Reference: ch.ID,
+			Date: time.Unix(ch.Created, 0).UTC().Format("2 January 2006, 15:04 UTC"),
+			Card: ch.PaymentMethodDetails.Card.Brand + " ending in " + ch.PaymentMethodDetails.Card.Last4,
+		}
+		if ch.AmountRefunded > 0 {
+			view.Refunded = money(ch.AmountRefunded, ch.Currency)
+		}
+		s.page(w, http.StatusOK, view)
 	}
 }
 

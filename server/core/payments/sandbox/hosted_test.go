@@ -118,11 +118,15 @@ func TestHostedPage_TakesACardWithoutJavaScript(t *testing.T) {
 	if now.PaymentStatus != "paid" || now.PaymentIntent.LatestCharge.Amount != 3500 || now.CustomerDetails.Name != "Ada" {
 		t.Errorf("paid: %s", now.LastResponse.RawJSON)
 	}
-	b.get(cs.URL).wants(t, 200, "This checkout is paid", cs.ID)
+	receipt := now.PaymentIntent.LatestCharge.ReceiptURL
+	b.get(cs.URL).wants(t, 200, "This checkout is paid", cs.ID, strings.TrimPrefix(receipt, s.URL))
+	s.Do(t, http.MethodPost, "/v1/refunds", "amount=500&payment_intent="+now.PaymentIntent.ID).OK(t)
+	b.get(receipt).wants(t, 200, "Receipt", "$35.00", "order 7", "visa ending in 4242", "$5.00", now.PaymentIntent.LatestCharge.ID)
+	b.get(s.URL+"/_stripe/receipts/ch_nothing").wants(t, 404, "no such receipt")
 	if again := b.do(http.MethodPost, cs.URL, card("4242424242424242")); again.status != 303 || again.location != paid.location {
 		t.Errorf("the second press: %d %s", again.status, again.location)
 	}
-	if moves := journal(t, s); len(moves) != 1 || moves[0].Amount != 3500 {
+	if moves := journal(t, s); len(moves) != 2 || moves[0].Amount != 3500 || moves[1].Amount != 500 {
 		t.Errorf("the journal has %+v", moves)
 	}
 }

@@ -149,7 +149,7 @@ func (c *Call) decline(ctx context.Context, ch Charge, d *cards.Decline) error {
 
 // approve stores the succeeded charge and, unless it waits for capture, moves the money.
 func (c *Call) approve(ctx context.Context, ch Charge, capture bool, o cards.Outcome) (Charge, error) {
-	ch.Status, ch.Paid = "succeeded", true
+	ch.Status, ch.Paid, ch.ReceiptURL = "succeeded", true, text(c.Origin+"/_stripe/receipts/"+ch.ID)
 	ch.Outcome.Type, ch.Outcome.NetworkStatus = "authorized", "approved_by_network"
 	ch.Outcome.SellerMessage = "Payment complete."
 	if capture {

@@ -298,6 +298,16 @@ func ByClock(tx *ledger.Tx, now time.Time) *Call {
 	return &Call{Tx: tx, Form: wire.NewParams(nil), Now: now, RequestID: "req_clock"}
 }
 
+// FindReceipt returns the charge of the path; a 404 when there is none that succeeded.
+func FindReceipt(ctx context.Context, c *Call) (Charge, error) {
+	ch, _, err := find[Charge](ctx, c, kindCharge, c.ID, "charge")
+	var e *wire.Error
+	if errors.As(err, &e) || err == nil && !ch.Paid {
+		err = wire.NoSuch(kindCharge, c.ID, "charge").Path()
+	}
+	return ch, err
+}
+
 // IsMissing says that an object of the path does not exist.
 func IsMissing(err error) bool {
 	var e *wire.Error

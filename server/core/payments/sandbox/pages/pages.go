@@ -52,6 +52,14 @@ type Notice struct {
 	Title, Text string
 	Good        bool
 	Link, Label string // "" : no link
+	Receipt     string // where the receipt is; "" : there is none
+}
+
+// Receipt is what a charge took.
+type Receipt struct {
+	Total, Date, Card, Reference string
+	Description                  string // may be empty
+	Refunded                     string // "" : nothing
 }
 
 // Write answers with the page of a view. to lists the URLs that a form on it may lead to.
@@ -65,6 +73,8 @@ func Write(w http.ResponseWriter, status int, view any, to ...string) error {
 		}
 	case Challenge:
 		name, title = "challenge.html", "Confirm your payment"
+	case Receipt:
+		name, title = "receipt.html", "Receipt "+v.Total
 	case Notice:
 		title = v.Title
 	}
