@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checker compares what shoppers heard, what the shop's database says and what the provider did.
+type checker struct {
+	*books
+	byEmail  map[string][]paymentRow
+	byID     map[string]paymentRow
+	charges  map[string][]move // succeeded, by attempt
+	refunded map[string]int64  // given back, by charge
+	found    []string
+}
+
+// check returns one text per violation, with the history of its order.
+func (w *world) check(ctx context.Context, b *books) []string {
+	c := &checker{books: b, byEmail: map[string][]paymentRow{}, byID: map[string]paymentRow{}, charges: map[string][]move{}, refunded: map[string]int64{}}
+	for _, p := range b.payments {
+		c.byEmail[p.Email] = append(c.byEmail[p.Email], p)
+		c.byID[p.ID] = p
+	}
+	known := map[string]bool{}
+	past := w.history.purchases()
+	for _, p := range past {
+		known[p.email] = true
+	}
+	for _, m := range b.moves {
+		switch m.Op {
+		case "charge":
+			id := b.chargeOf[m.ObjectID]
+			c.charges[id] = append(c.charges[id], m)
+			if row, ok := c.byID[id]; !ok || !known[row.Email] {
+				c.violated("I2", nil, "the provider took %d %s (%s, key %q) that no order explains", m.Amount, m.Currency, m.ObjectID, m.Key)
+			}
+		case "refund":
+			c.refunded[m.ChargeID] += m.Amount
+		case "refund_failed":
+			c.refunded[m.ChargeID] -= m.Amount
+		}
+	}
+	for _, p := range past {
+		c.order(p)
+	}
+	c.open()
+	c.found = append(c.found, w.secrets(ctx)...)
+	return c.found
+}
+
+func (c *checker) violated(invariant string, p *purchase, format string, args ...any) {
+	text := "VIOLATED " + invariant + ": " + fmt.Sprintf(format, args...)
+	if p != nil {
+		text += "\n" + p.String()
+		for _, row := range c.byEmail[p.email] {
+			text += fmt.Sprintf("  database: %+v\n  provider: %+v\n", row, c.charges[row.ID])
+		}
+	}
+	c.found = append(c.found, text)
+}
+
+// order checks one purchase.
+func (c *checker) order(p *purchase) {
+	rows := c.byEmail[p.email]
+	var charges []move
+	for _, row := range rows {
+		charges = append(charges, c.charges[row.ID]...)
+		c.attempt(p, row)
+	}
+	if len(charges) > 1 {
+		c.violated("I1", p, "%d charges for one purchase", len(charges))
+	}
+	if p.sure("charge", okay) && !slices.ContainsFunc(rows, func(r paymentRow) bool { return r.State == "succeeded" && len(c.charges[r.ID]) == 1 }) {
+		c.violated("I4", p, "the shopper was told that it is paid, and it is not")
+	}
+	c.refusals(p, rows)
+}
+
+// attempt checks one attempt against the journal.
+func (c *checker) attempt(p *purchase, row paymentRow) {
+	took := c.charges[row.ID]
+	if len(took) != 0 != (row.State == "succeeded") {
+		c.violated("I2", p, "attempt %s is %s, the provider charged it %d times", row.ID, row.State, len(took))
+		return
+	}
+	if row.State != "succeeded" {
+		if row.State == "sent" || row.State == "unknown" || row.State == "pending" || row.State == "requires_action" {
+			c.violated("I7", p, "attempt %s is still %s", row.ID, row.State)
+		}
+		return
+	}
+	m := took[0]
+	status := map[bool]string{true: "paid", false: "partially_refunded"}[row.Refunded == 0]
+	if row.Refunded == row.Amount {
+		status = "refunded"
+	}
+	switch {
+	case row.OrderStatus != status, row.Records != 1, row.ChargeID != m.ObjectID,
+		row.Recorded != m.Amount, row.Amount != m.Amount, row.Currency != m.Currency:
+		c.violated("I2", p, "charge %+v, but order %s with %d records of %d, attempt %+v", m, row.OrderStatus, row.Records, row.Recorded, row)
+	case m.Amount != row.Catalogue:
+		c.violated("I6", p, "charged %d, the catalogue says %d", m.Amount, row.Catalogue)
+	case c.refunded[m.ObjectID] > m.Amount:
+		c.violated("I5", p, "%d refunded of %d", c.refunded[m.ObjectID], m.Amount)
+	case c.refunded[m.ObjectID] != row.Refunded:
+		c.violated("I5", p, "the provider refunded %d, we have %d", c.refunded[m.ObjectID], row.Refunded)
+	}
+}
+
+// beforeAttempt are the codes of calls that were refused before there was an attempt. The same call may be
+// made again, and succeed.
+var beforeAttempt = []string{"payments_paused", "too_many_attempts", "price_changed", "order_conflict", "product_not_found"}
+
+// refusals checks that nobody was told "not charged" who was, or will be, charged.
+func (c *checker) refusals(p *purchase, rows []paymentRow) {
+	past := p.events()
+	for _, e := range past {
+		if e.verdict != failed || e.what != "charge" {
+			continue
+		}
+		token, _, _ := strings.Cut(e.token, " for ")
+		sum := sha256.Sum256([]byte(token))
+		hash := hex.EncodeToString(sum[:])
+		for _, row := range rows {
+			if row.TokenHash == hash && len(c.charges[row.ID]) > 0 && !explained(e, token, hash, past, rows) {
+				c.violated("I3", p, "call %d was told %s, and attempt %s was charged", e.call, e.detail, row.ID)
+			}
+		}
+	}
+	if p.calls == 1 && strings.Contains(past[0].token, " for ") && p.sure("charge", okay) {
+		c.violated("I6", p, "another price was taken")
+	}
+}
+
+// explained says that the refusal e was about something else than the charge: it came before there was an
+// attempt, or about the other tab's card, and another call with the same card came through.
+func explained(e event, token, hash string, past []event, rows []paymentRow) bool {
+	another := slices.ContainsFunc(past, func(o event) bool {
+		sent, _, _ := strings.Cut(o.token, " for ")
+		return o.call != e.call && o.what == "charge" && sent == token && (o.verdict == okay || o.verdict == info)
+	})
+	joined := slices.ContainsFunc(rows, func(r paymentRow) bool {
+		return r.TokenHash != hash && (r.State == "failed" || r.State == "voided")
+	})
+	return another && (joined || slices.Contains(beforeAttempt, e.detail))
+}
+
+// open checks that what is still open is explained.
+func (c *checker) open() {
+	for _, b := range c.breaks {
+		row := c.byID[b.PaymentID]
+		if b.Kind == "needs_review" && row.State == "needs_review" && row.ErrorStored && len(c.charges[row.ID]) == 0 {
+			continue // the provider keeps its own error as the answer: only an operator may decide that
+		}
+		c.violated("I7", nil, "open break %+v, payment %+v, charges %v", b, row, c.charges[row.ID])
+	}
+	for _, p := range c.payments {
+		if p.State == "needs_review" && !slices.ContainsFunc(c.breaks, func(b breakRow) bool { return b.PaymentID == p.ID }) {
+			c.violated("I7", nil, "payment %+v needs an operator and no break says so", p)
+		}
+	}
+}
