@@ -26,19 +26,26 @@ func (s *Service) reconcile(ctx context.Context) {
 		claim string
 		drive func(context.Context, string)
 	}{{claimDue, s.drive}, {claimRefunds, s.driveRefund}} {
-		var ids []string
-		if err := s.db.Select(ctx, &ids, work.claim, s.owner, lease.Seconds()); err != nil {
-			if ctx.Err() == nil {
-				s.c.Log.WarnContext(ctx, "open payments cannot be read", "error", err)
-			}
-			return
+		for s.reconcileSome(ctx, work.claim, work.drive) { // what stays open is not due again at once
 		}
-		var all sync.WaitGroup // of few: the statement takes 16 at a time
-		for _, id := range ids {
-			all.Go(func() { work.drive(context.WithoutCancel(ctx), id) })
-		}
-		all.Wait()
 	}
+}
+
+// reconcileSome takes what is due, few at a time, and says whether there was any.
+func (s *Service) reconcileSome(ctx context.Context, claim string, drive func(context.Context, string)) bool {
+	var ids []string
+	if err := s.db.Select(ctx, &ids, claim, s.owner, lease.Seconds()); err != nil {
+		if ctx.Err() == nil {
+			s.c.Log.WarnContext(ctx, "open payments cannot be read", "error", err)
+		}
+		return false
+	}
+	var all sync.WaitGroup // of few: the statement takes 16 at a time
+	for _, id := range ids {
+		all.Go(func() { drive(context.WithoutCancel(ctx), id) })
+	}
+	all.Wait()
+	return len(ids) > 0 && ctx.Err() == nil
 }
 
 // Recheck brings a payment up to date with the provider now: one that is open or was given up, its

@@ -21,13 +21,17 @@ type checker struct {
 
 // check returns one text per violation, with the history of its order.
 func (w *world) check(ctx context.Context, b *books) []string {
+	return append(compare(b, w.history.purchases()), w.secrets(ctx)...)
+}
+
+// compare checks all but I8.
+func compare(b *books, past []*purchase) []string {
 	c := &checker{books: b, byEmail: map[string][]paymentRow{}, byID: map[string]paymentRow{}, charges: map[string][]move{}, refunded: map[string]int64{}}
 	for _, p := range b.payments {
 		c.byEmail[p.Email] = append(c.byEmail[p.Email], p)
 		c.byID[p.ID] = p
 	}
 	known := map[string]bool{}
-	past := w.history.purchases()
 	for _, p := range past {
 		known[p.email] = true
 	}
@@ -49,7 +53,6 @@ func (w *world) check(ctx context.Context, b *books) []string {
 		c.order(p)
 	}
 	c.open()
-	c.found = append(c.found, w.secrets(ctx)...)
 	return c.found
 }
 
@@ -124,8 +127,7 @@ func (c *checker) refusals(p *purchase, rows []paymentRow) {
 			continue
 		}
 		token, _, _ := strings.Cut(e.token, " for ")
-		sum := sha256.Sum256([]byte(token))
-		hash := hex.EncodeToString(sum[:])
+		hash := hashOf(token)
 		for _, row := range rows {
 			if row.TokenHash == hash && len(c.charges[row.ID]) > 0 && !explained(e, token, hash, past, rows) {
 				c.violated("I3", p, "call %d was told %s, and attempt %s was charged", e.call, e.detail, row.ID)
@@ -135,6 +137,12 @@ func (c *checker) refusals(p *purchase, rows []paymentRow) {
 	if p.calls == 1 && strings.Contains(past[0].token, " for ") && p.sure("charge", okay) {
 		c.violated("I6", p, "another price was taken")
 	}
+}
+
+// hashOf is how the database names a token.
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
 }
 
 // explained says that the refusal e was about something else than the charge: it came before there was an

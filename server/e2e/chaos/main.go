@@ -22,6 +22,7 @@ type options struct {
 	atMost   time.Duration // then the faults end, whatever was reached
 	shoppers int           // at the same time
 	patience time.Duration // of a shopper who waits for one answer
+	pause    time.Duration // of a shopper between two purchases, at most
 	tries    int           // of a shopper who wants to be sure
 	calm     time.Duration // between two faults of the sandbox, on average
 	database time.Duration // between two faults of PostgreSQL, on average
@@ -75,7 +76,7 @@ func long() options {
 
 // short is for a test.
 func (o options) short() options {
-	o.orders, o.kills, o.atMost, o.shoppers, o.tries = 300, 12, 10*time.Second, 32, 2
+	o.orders, o.kills, o.atMost, o.shoppers, o.tries, o.pause = 300, 12, 10*time.Second, 32, 2, 800*time.Millisecond
 	o.patience, o.calm, o.database = time.Second, 250*time.Millisecond, 4*time.Second
 	return o
 }

@@ -53,11 +53,11 @@ func killPlan(seed uint64, index int, short bool) kill {
 	r := stream(seed, "kill", index)
 	longest, deepest := 6*time.Second, 40
 	if short {
-		longest, deepest = 2*time.Second, 3
+		longest, deepest = 2*time.Second, 4
 	}
 	k := kill{nth: 1 + r.IntN(deepest), after: longest}
 	switch {
-	case index < len(failpoints):
+	case index < len(failpoints)-1: // the last one comes when things settle
 		k.point = failpoints[index]
 	case r.IntN(4) == 0:
 		k.after = time.Duration(r.Int64N(int64(longest / 2)))

@@ -147,6 +147,8 @@ func (w *world) lastWave(from int) {
 	lost := rule{Action: "drop_after", Times: 1000}
 	lost.Match.Path = "/v1/charges*"
 	w.control(ctx, http.MethodPost, "faults", lost)
+	lost.Match.Path, lost.Action = "/v1/refunds", "drop_before"
+	w.control(ctx, http.MethodPost, "faults", lost)
 	c, err := w.launch("before-settle:4")
 	if err != nil {
 		return
@@ -156,6 +158,7 @@ func (w *world) lastWave(from int) {
 		return
 	}
 	var wave sync.WaitGroup
+	wave.Go(func() { w.lostRefund(ctx) })
 	for i := range 8 {
 		wave.Go(func() {
 			p := w.newPurchase(from+i, "last wave", true)
@@ -166,4 +169,15 @@ func (w *world) lastWave(from int) {
 	c.kill()
 	w.faults.add("kill: with every reply lost")
 	w.control(ctx, http.MethodDelete, "faults", nil)
+}
+
+// lostRefund asks for a refund of which the provider never hears, so that a server has to send it later.
+func (w *world) lostRefund(ctx context.Context) {
+	for _, p := range w.history.purchases() {
+		var id string
+		if p.sure("charge", okay) && w.db.Get(ctx, &id, findPayment+` AND p.amount_refunded = 0`, p.email) == nil {
+			w.refundOnce(ctx, p, id, 0)
+			return
+		}
+	}
 }

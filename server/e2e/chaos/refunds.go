@@ -28,7 +28,7 @@ const findPayment = `SELECT p.id FROM app._payment p JOIN app._order o ON o.id =
 func (w *world) refund(ctx context.Context, p *purchase, r *rand.Rand) {
 	amounts := []int64{0, 0, 400, 600, 1000}
 	first, second := amounts[r.IntN(len(amounts))], amounts[r.IntN(len(amounts))]
-	way := r.IntN(4)
+	way := r.IntN(8)
 	var id string
 	if w.db.Get(ctx, &id, findPayment, p.email) != nil {
 		return
@@ -36,7 +36,7 @@ func (w *world) refund(ctx context.Context, p *purchase, r *rand.Rand) {
 	switch way {
 	case 0:
 		w.dyingRefund(p, id)
-	case 1:
+	case 1, 2:
 		var both sync.WaitGroup
 		both.Go(func() { w.refundOnce(ctx, p, id, first) })
 		both.Go(func() { w.refundOnce(ctx, p, id, second) })

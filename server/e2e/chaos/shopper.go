@@ -53,6 +53,7 @@ var (
 func (w *world) buy(ctx context.Context, i int) {
 	r := stream(w.o.seed, "shopper", i)
 	k := pick(r, wishes())
+	sleep(ctx, time.Duration(r.Int64N(int64(w.o.pause)+1)))
 	p := w.newPurchase(i, k.name, k.keyed)
 	k.do(w, ctx, p, r)
 	if r.IntN(7) == 0 && p.sure("charge", okay) {
