@@ -2,10 +2,10 @@
 # ARGS passes further arguments on: make psql ARGS="-At -c 'select 1'".
 
 .DEFAULT_GOAL := help
-.PHONY: help run test psql bench lint build clean
+.PHONY: help run test psql bench chaos mutations lint build clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, start the shop; Ctrl-C stops it
 	@.ci/needs.sh run
@@ -23,6 +23,14 @@ psql: ## open psql on the shop's database (the server must run)
 bench: ## compare the server with bare handlers: ours, floor, ratio, p50, p99
 	@.ci/needs.sh run
 	@.ci/bench.sh $(ARGS)
+
+chaos: ## kill the server at every point, for half an hour, and count the money
+	@.ci/needs.sh test
+	@.ci/chaos.sh $(ARGS)
+
+mutations: ## break each promise of the payments once; the tests must notice all
+	@.ci/needs.sh test
+	@.ci/mutations.sh $(ARGS)
 
 lint: ## formatting, vet, staticcheck, a tidy go.mod
 	@.ci/lint.sh
