@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 
 	"crema/migrations"
 	"crema/server/base/cluster"
@@ -16,7 +17,7 @@ func Schema(c *config.Config) string { return "app_" + c.Name }
 func (a *App) openDatabase(ctx context.Context) error {
 	url := a.c.DatabaseURL.Reveal()
 	if url == "" {
-		if err := a.startCluster(ctx); err != nil {
+		if err := a.startCluster(ctx, a.log); err != nil {
 			return err
 		}
 		url = a.cluster.URL(cluster.Database)
@@ -51,8 +52,9 @@ func (a *App) aboutDatabase(err error) error {
 		"the database of DATABASE_URL cannot be opened; check its address, its user and password, and that PostgreSQL runs there")
 }
 
-func (a *App) startCluster(ctx context.Context) error {
-	c, err := cluster.Start(ctx, cluster.Config{Dir: a.c.DataDir, Log: a.log})
+// startCluster runs the private cluster, which writes to log.
+func (a *App) startCluster(ctx context.Context, log *slog.Logger) error {
+	c, err := cluster.Start(ctx, cluster.Config{Dir: a.c.DataDir, Log: log})
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (a *App) attachCluster(ctx context.Context) (string, error) {
 	if !fault.Is(err, "cluster.not_running") {
 		return url, err
 	}
-	if err := a.startCluster(ctx); err != nil {
+	if err := a.startCluster(ctx, nil); err != nil { // its daily lines are not what the command was asked for
 		return "", err
 	}
 	return a.cluster.URL(cluster.Database), nil

@@ -17,7 +17,6 @@ import (
 	"crema/server/base/cluster"
 	"crema/server/base/config"
 	"crema/server/base/fault"
-	"crema/server/base/telemetry"
 )
 
 type psqlCommand struct {
@@ -71,7 +70,7 @@ func (e *environment) database(c *config.Config) (dsn, program string, release f
 	dsn, bin, err := cluster.Attach(c.DataDir)
 	if fault.Is(err, "cluster.not_running") {
 		var cl *cluster.Cluster
-		cl, err = cluster.Start(context.Background(), cluster.Config{Dir: c.DataDir, Log: telemetry.NewLogger(e.errs, c.Log.Level, c.Log.Format)})
+		cl, err = cluster.Start(context.Background(), cluster.Config{Dir: c.DataDir})
 		if err == nil {
 			dsn, bin = cl.URL(cluster.Database), cl.Binaries().Dir
 			release = func() { _ = cl.Stop(context.Background()) }
