@@ -91,3 +91,5 @@ if (!old) {
 }
 assert.equal((await stripe.customers.del(customer.id)).deleted, true);
 console.log(`ok ${which}`);
+// The library does not read the answers that it repeats a call after (409), and their sockets keep node alive.
+process.exit(0);
