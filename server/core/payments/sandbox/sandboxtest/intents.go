@@ -66,7 +66,7 @@ func Intents(t *testing.T, s *Server) {
 	held(t, sc)
 	kept(t, sc)
 	intentDeclines(t, s)
-	asked(t, sc)
+	asked(t, s, sc)
 }
 
 func refusedWith(t *testing.T, err error, status int, code string) *stripe.Error {
@@ -206,7 +206,7 @@ func intentDeclines(t *testing.T, s *Server) {
 }
 
 // asked are cards that want the shopper to authenticate.
-func asked(t *testing.T, sc *client.API) {
+func asked(t *testing.T, s *Server, sc *client.API) {
 	t.Helper()
 	params := func() *stripe.PaymentIntentParams {
 		return &stripe.PaymentIntentParams{
@@ -221,6 +221,14 @@ func asked(t *testing.T, sc *client.API) {
 	if p.Status != stripe.PaymentIntentStatusRequiresAction || p.NextAction.RedirectToURL == nil ||
 		!strings.HasSuffix(p.NextAction.RedirectToURL.URL, "/_stripe/3ds/"+p.ID) || p.LatestCharge != nil {
 		t.Errorf("asked: %s", p.LastResponse.RawJSON)
+	}
+	confirmAtBank(t, s, p.ID)
+	get := &stripe.PaymentIntentParams{}
+	get.AddExpand("latest_charge")
+	p, err = sc.PaymentIntents.Get(p.ID, get)
+	must(t, err)
+	if p.Status != stripe.PaymentIntentStatusSucceeded || p.LatestCharge.PaymentMethodDetails.Card.ThreeDSecure.Result != "authenticated" {
+		t.Errorf("confirmed: %s", p.LastResponse.RawJSON)
 	}
 	p, err = sc.PaymentIntents.New(params())
 	must(t, err)
@@ -237,6 +245,20 @@ func asked(t *testing.T, sc *client.API) {
 		if e := refusedWith(t, err, 402, "authentication_required"); e.PaymentIntent == nil || e.DeclineCode != "authentication_required" {
 			t.Errorf("authentication required: %v", e.Code)
 		}
+	}
+}
+
+// confirmAtBank presses Complete on the page of the bank.
+func confirmAtBank(t *testing.T, s *Server, intent string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/_stripe/3ds/"+intent, strings.NewReader("outcome=complete"))
+	must(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultTransport.RoundTrip(r)
+	must(t, err)
+	must(t, res.Body.Close())
+	if res.StatusCode != http.StatusSeeOther {
+		t.Errorf("the bank answers %d", res.StatusCode)
 	}
 }
 

@@ -3,6 +3,7 @@ package sandboxtest
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 )
@@ -67,6 +68,81 @@ func ofCharges() []refusal {
 	}
 }
 
+func ofIntents() []refusal {
+	const path, good = "/v1/payment_intents", "amount=1000&currency=usd"
+	return []refusal{
+		{"intent without amount", "POST", path, "currency=usd", 400, invalid, "parameter_missing", "amount", nil},
+		{"intent too small", "POST", path, "amount=1&currency=usd", 400, invalid, "amount_too_small", "amount", nil},
+		{"intent of a strange currency", "POST", path, "amount=1000&currency=xyz", 400, invalid, "", "currency", nil},
+		{"intent of another type", "POST", path, good + "&payment_method_types[]=ideal", 400, invalid, "", "payment_method_types", nil},
+		{"intent with two rules", "POST", path, good + "&payment_method_types[]=card&automatic_payment_methods[enabled]=true", 400, invalid, "", "", nil},
+		{"intent with a strange capture", "POST", path, good + "&capture_method=later", 400, invalid, "", "capture_method", nil},
+		{"intent of nobody", "POST", path, good + "&customer=cus_nothing", 400, invalid, "resource_missing", "customer", nil},
+		{"intent without such a card", "POST", path, good + "&payment_method=pm_nothing", 400, invalid, "resource_missing", "payment_method", nil},
+		{"intent with a predefined card that is none", "POST", path, good + "&payment_method=pm_card_nothing", 400, invalid, "resource_missing", "payment_method", nil},
+		{"intent confirmed without a card", "POST", path, good + "&confirm=true&payment_method_types[]=card", 400, invalid, "payment_intent_unexpected_state", "", nil},
+		{"intent with a bad return URL", "POST", path, good + "&confirm=true&payment_method=pm_card_visa&return_url=home", 400, invalid, "url_invalid", "return_url", nil},
+		{"intent with a return URL too early", "POST", path, good + "&return_url=http://a.example/", 400, invalid, "", "return_url", nil},
+		{"intent with an unknown parameter", "POST", path, good + "&payment_method_data[card]=1", 400, invalid, "parameter_unknown", "payment_method_data", nil},
+		{"intent with a bad e-mail", "POST", path, good + "&receipt_email=nobody", 400, invalid, "email_invalid", "receipt_email", nil},
+		{"no such intent", "GET", path + "/pi_nothing", "", 404, invalid, "resource_missing", "intent", nil},
+		{"confirmation of no intent", "POST", path + "/pi_nothing/confirm", "", 404, invalid, "resource_missing", "intent", nil},
+		{"cancellation for no reason", "POST", path + "/pi_nothing/cancel", "cancellation_reason=mood", 400, invalid, "", "cancellation_reason", nil},
+		{"method without type", "POST", "/v1/payment_methods", "card[token]=tok_visa", 400, invalid, "parameter_missing", "type", nil},
+		{"method of another type", "POST", "/v1/payment_methods", "type=ideal&card[token]=tok_visa", 400, invalid, "", "type", nil},
+		{"method without a card", "POST", "/v1/payment_methods", "type=card", 400, invalid, "parameter_missing", "card", nil},
+		{"method of no token", "POST", "/v1/payment_methods", "type=card&card[token]=tok_nothing", 400, invalid, "resource_missing", "card[token]", nil},
+		{"no such method", "GET", "/v1/payment_methods/pm_nothing", "", 404, invalid, "resource_missing", "payment_method", nil},
+		{"method attached to nobody", "POST", "/v1/payment_methods/pm_card_visa/attach", "customer=cus_nothing", 400, invalid, "resource_missing", "customer", nil},
+		{"refund of no intent", "POST", "/v1/refunds", "payment_intent=pi_nothing", 400, invalid, "resource_missing", "payment_intent", nil},
+	}
+}
+
+func ofSessions() []refusal {
+	const path, back = "/v1/checkout/sessions", "&success_url=http://shop.example/"
+	item := func(amount, quantity, currency string) string {
+		return "&line_items[0][quantity]=" + quantity + "&line_items[0][price_data][currency]=" + currency +
+			"&line_items[0][price_data][unit_amount]=" + amount + "&line_items[0][price_data][product_data][name]=Beans"
+	}
+	good := "mode=payment" + item("900", "1", "usd")
+	in := func(d time.Duration) string { return fmt.Sprintf("&expires_at=%d", time.Now().Add(d).Unix()) }
+	return []refusal{
+		{"session without mode", "POST", path, item("900", "1", "usd") + back, 400, invalid, "parameter_missing", "mode", nil},
+		{"session of another mode", "POST", path, "mode=setup" + item("900", "1", "usd") + back, 400, invalid, "", "mode", nil},
+		{"session without items", "POST", path, "mode=payment" + back, 400, invalid, "parameter_missing", "line_items", nil},
+		{"session with an item for nothing", "POST", path, "mode=payment" + item("0", "1", "usd") + back, 400, invalid, "parameter_invalid_integer", "line_items", nil},
+		{"session too small", "POST", path, "mode=payment" + item("7", "7", "usd") + back, 400, invalid, "amount_too_small", "line_items", nil},
+		{"session too large", "POST", path, "mode=payment" + item("99999999", "2", "usd") + back, 400, invalid, "amount_too_large", "line_items", nil},
+		{"session with a negative price", "POST", path, "mode=payment" + item("-900", "1", "usd") + back, 400, invalid, "parameter_invalid_integer", "line_items", nil},
+		{"session with no quantity", "POST", path, "mode=payment" + item("900", "0", "usd") + back, 400, invalid, "parameter_invalid_integer", "line_items", nil},
+		{"session with a quantity beyond int64", "POST", path, "mode=payment" + item("900", "9223372036854775808", "usd") + back, 400, invalid, "parameter_invalid_integer", "line_items[0][quantity]", nil},
+		{"session of a strange currency", "POST", path, "mode=payment" + item("900", "1", "xyz") + back, 400, invalid, "", "currency", nil},
+		{"session with a price", "POST", path, "mode=payment&line_items[0][price]=price_1&line_items[0][quantity]=1" + back, 400, invalid, "resource_missing", "line_items", nil},
+		{"session with items of text", "POST", path, "mode=payment&line_items=beans" + back, 400, invalid, "", "line_items", nil},
+		{"session with named items", "POST", path, "mode=payment&line_items[a][quantity]=1" + back, 400, invalid, "parameter_unknown", "line_items[a]", nil},
+		{"session without success_url", "POST", path, good, 400, invalid, "parameter_missing", "success_url", nil},
+		{"session with a bad URL", "POST", path, good + back + "&cancel_url=home", 400, invalid, "url_invalid", "cancel_url", nil},
+		{"session embedded without return_url", "POST", path, good + "&ui_mode=embedded", 400, invalid, "parameter_missing", "return_url", nil},
+		{"session of a strange UI", "POST", path, good + back + "&ui_mode=window", 400, invalid, "", "ui_mode", nil},
+		{"session too short", "POST", path, good + back + in(29*time.Minute), 400, invalid, "", "expires_at", nil},
+		{"session too long", "POST", path, good + back + in(24*time.Hour+time.Minute), 400, invalid, "", "expires_at", nil},
+		{"session of nobody", "POST", path, good + back + "&customer=cus_nothing", 400, invalid, "resource_missing", "customer", nil},
+		{"session with a bad e-mail", "POST", path, good + back + "&customer_email=nobody", 400, invalid, "email_invalid", "customer_email", nil},
+		{"session with an unknown parameter", "POST", path, good + back + "&colour=red", 400, invalid, "parameter_unknown", "colour", nil},
+		{"session with an unknown nested parameter", "POST", path, good + back + "&line_items[0][colour]=red", 400, invalid, "parameter_unknown", "line_items[0][colour]", nil},
+		{"no such session", "GET", path + "/cs_nothing", "", 404, invalid, "resource_missing", "session", nil},
+		{"expiry of no session", "POST", path + "/cs_nothing/expire", "", 404, invalid, "resource_missing", "session", nil},
+		{"items of no session", "GET", path + "/cs_nothing/line_items", "", 404, invalid, "resource_missing", "session", nil},
+		{"no such page", "GET", "/v1/payment_pages/cs_nothing", "", 404, invalid, "resource_missing", "session", nil},
+		{"endpoint without URL", "POST", "/v1/webhook_endpoints", "enabled_events[]=*", 400, invalid, "parameter_missing", "url", nil},
+		{"endpoint of a strange URL", "POST", "/v1/webhook_endpoints", "enabled_events[]=*&url=ftp://shop.example/", 400, invalid, "url_invalid", "url", nil},
+		{"endpoint for nothing", "POST", "/v1/webhook_endpoints", "url=http://shop.example/", 400, invalid, "parameter_missing", "enabled_events", nil},
+		{"endpoint of a strange version", "POST", "/v1/webhook_endpoints", "url=http://shop.example/&enabled_events[]=*&api_version=new", 400, invalid, "", "api_version", nil},
+		{"no such endpoint", "DELETE", "/v1/webhook_endpoints/we_nothing", "", 404, invalid, "resource_missing", "id", nil},
+		{"no such dispute", "POST", "/v1/disputes/dp_nothing/close", "", 404, invalid, "resource_missing", "dispute", nil},
+	}
+}
+
 func ofCallers() []refusal {
 	const path, form = "/v1/charges", "amount=1000&currency=usd&source=tok_visa"
 	auth := func(value string) []string { return []string{"Authorization", value} }
@@ -106,7 +182,7 @@ func ofCards() []refusal {
 
 // Refusals sends what must be refused and checks how.
 func Refusals(t *testing.T, s *Server) {
-	for _, r := range append(append(ofCharges(), ofCallers()...), ofCards()...) {
+	for _, r := range slices.Concat(ofCharges(), ofCallers(), ofCards(), ofIntents(), ofSessions()) {
 		t.Run(r.name, func(t *testing.T) {
 			decline := ""
 			if r.name == "customer with a declined card" {

@@ -132,15 +132,21 @@ func (v *Value) put(name string, path []string, text string) error {
 	return nil
 }
 
-// next says which element a[] means: a new one, except that a[][b]=1&a[][c]=2 fills one element.
+// next says which element a[] means: a new one, except that a[][b]=1&a[][c][d]=2 fills one element, until
+// a name comes again.
 func (v *Value) next(rest []string) string {
 	n := len(v.Kids)
 	if n == 0 || len(rest) == 0 {
 		return strconv.Itoa(n)
 	}
 	open := v.Kids[strconv.Itoa(n-1)]
-	if open == nil || open.Kids == nil || rest[0] != "" && open.Kids[rest[0]] != nil {
+	if open == nil || open.Kids == nil {
 		return strconv.Itoa(n)
 	}
-	return strconv.Itoa(n - 1)
+	for _, part := range rest {
+		if open = open.Kids[part]; open == nil {
+			return strconv.Itoa(n - 1)
+		}
+	}
+	return strconv.Itoa(n)
 }
