@@ -58,11 +58,21 @@ type group struct {
 	now       time.Time
 	mayCreate bool
 	atomic    bool
+	met       *met
 	statement func(ctx context.Context, q pg.Querier, g *group, rows []*row) error
 }
 
 func newBatch(sc scope, n int, atomic bool) *batch {
 	return &batch{scope: sc, rows: make([]row, n), atomic: atomic}
+}
+
+// meet remembers the records that are there now.
+func (b *batch) meet(m *met) {
+	for i := range b.rows {
+		if rec := b.rows[i].out; rec != nil {
+			m.add(rec)
+		}
+	}
 }
 
 // checkWhole refuses an atomic batch with an entry that could not be read. Wire: skygear §3.8.

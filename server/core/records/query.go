@@ -35,6 +35,9 @@ func (s *Service) Query(ctx context.Context, q Query) (Page, error) {
 		page, err = p.run(ctx, s.db)
 		return err
 	})
+	for _, rec := range page.Records {
+		s.met.add(rec)
+	}
 	return page, tooComplex(err)
 }
 

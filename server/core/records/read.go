@@ -3,15 +3,41 @@ package records
 import (
 	"bytes"
 	"encoding/json"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"crema/server/base/pg"
 	"crema/server/core/acl"
 	"crema/server/core/schema"
 )
+
+// met remembers which records this server has lately saved or handed out: those are there, most likely,
+// while a record that it has never met is most likely new. It only chooses the quicker statement; a wrong
+// guess costs a second one. It is one table of hashes and forgets by being overwritten.
+type met struct {
+	seed  maphash.Seed
+	slots [1 << 15]atomic.Uint64
+}
+
+func newMet() *met { return &met{seed: maphash.MakeSeed()} }
+
+func (m *met) hash(kind, key string) uint64 {
+	return maphash.String(m.seed, kind) ^ maphash.String(m.seed, key)
+}
+
+func (m *met) add(rec *Record) {
+	h := m.hash(rec.Type, rec.Key)
+	m.slots[h%uint64(len(m.slots))].Store(h)
+}
+
+func (m *met) has(kind, key string) bool {
+	h := m.hash(kind, key)
+	return m.slots[h%uint64(len(m.slots))].Load() == h
+}
 
 // reader turns rows that were read with selectList into records.
 type reader struct {

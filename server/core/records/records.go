@@ -28,6 +28,7 @@ type Service struct {
 	schema  *schema.Service
 	devMode bool
 	now     func() time.Time
+	met     *met
 }
 
 // New returns a Service.
@@ -35,7 +36,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{db: c.DB, schema: c.Schema, devMode: c.DevMode, now: c.Now}
+	return &Service{db: c.DB, schema: c.Schema, devMode: c.DevMode, now: c.Now, met: newMet()}
 }
 
 // Record is one record. Fields holds its data in any order; a NULL column is absent from what is read,
@@ -241,6 +242,7 @@ func (s *Service) Fetch(ctx context.Context, req IDsRequest) ([]Result, error) {
 		return nil, err
 	}
 	b.failOpen()
+	b.meet(s.met)
 	return b.results(), nil
 }
 

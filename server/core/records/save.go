@@ -46,11 +46,12 @@ func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
 		if err != nil {
 			return err
 		}
-		return b.run(ctx, s.db, func() []*group { return b.saveGroups(snap, now) })
+		return b.run(ctx, s.db, func() []*group { return b.saveGroups(snap, now, s.met) })
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.meet(s.met)
 	return b.results(), nil
 }
 
@@ -121,13 +122,13 @@ func lacking(t *schema.Type, rec *Record) []schema.Field {
 
 // saveGroups binds the rows to the columns of snap and groups them: types that others refer to come
 // first, and of an id that appears twice the later one comes later.
-func (b *batch) saveGroups(snap *schema.Snapshot, now time.Time) []*group {
+func (b *batch) saveGroups(snap *schema.Snapshot, now time.Time, m *met) []*group {
 	groups := b.groups(snap, func(r *row, t *schema.Type) bool {
 		r.err = r.bind(t)
 		return r.err == nil
 	})
 	for _, g := range groups {
-		g.now, g.statement = now, saveRows
+		g.now, g.statement, g.met = now, saveRows, m
 		g.mayCreate = mayCreate(b.scope.actor, g.table.Type)
 	}
 	return inOrder(groups)
@@ -268,7 +269,10 @@ func saveRows(ctx context.Context, q pg.Querier, g *group, rows []*row) error {
 func (g *group) write(ctx context.Context, q pg.Querier, rows []*row) error {
 	if !g.guards(rows) {
 		free := insertOrUpdate
-		if !g.mayCreate {
+		switch done, err := g.insert(ctx, q, rows); {
+		case done || err != nil:
+			return err
+		case !g.mayCreate:
 			free = updateOnly
 		}
 		return g.upsert(ctx, q, rows, free)
@@ -291,6 +295,20 @@ func (g *group) write(ctx context.Context, q pg.Querier, rows []*row) error {
 		return err
 	}
 	return g.upsert(ctx, q, fresh, insertOnly)
+}
+
+// insert is the quick way for one record that this server has never met: a plain INSERT, after which
+// nothing has to come back. Whatever makes it fail is left for the upsert to judge.
+func (g *group) insert(ctx context.Context, q pg.Querier, rows []*row) (done bool, err error) {
+	db, plain := q.(*pg.DB) // inside a transaction a failure would end it
+	if !plain || len(rows) != 1 || !g.mayCreate || g.met.has(g.table.Name, rows[0].rec.Key) {
+		return false, nil
+	}
+	u := newUpsert(g, rows)
+	if u.mode = insertPlainly; !u.known() || g.table.sequencesBefore(nil) > 0 {
+		return false, nil
+	}
+	return u.insert(ctx, db)
 }
 
 func (g *group) upsert(ctx context.Context, q pg.Querier, rows []*row, m mode) error {

@@ -92,6 +92,7 @@ const (
 	insertOrUpdate mode = iota
 	updateOnly
 	insertOnly
+	insertPlainly // a conflict is an error, nothing comes back
 )
 
 // arguments fills args.
@@ -100,7 +101,9 @@ func (u *upsert) arguments() {
 	u.input(func(r *row) (string, bool) { return r.rec.Key, true })
 	u.input(u.access)
 	u.args = append(u.args, u.scope.database, u.scope.actor.UserID, timestamp(u.now), u.table.snap.Version)
-	u.condition = acl.Where(u.scope.actor, acl.Write, "t", u.args.add)
+	if u.mode != insertPlainly {
+		u.condition = acl.Where(u.scope.actor, acl.Write, "t", u.args.add)
+	}
 	u.first = len(u.args) + 1
 	for i, c := range u.sent {
 		u.input(func(r *row) (string, bool) {
@@ -182,7 +185,10 @@ func (u *upsert) text() string {
 		b.put(")")
 	}
 	b.put(" WHERE (SELECT version FROM ", u.table.snap.VersionTable, ") = ", placeholder(argVersion), "::bigint")
-	if u.mode == updateOnly {
+	switch u.mode {
+	case insertPlainly:
+		return b.String()
+	case updateOnly:
 		// The lock keeps a row that is there from vanishing before it is updated.
 		b.put(" AND EXISTS (SELECT FROM ", u.table.Table, " x WHERE x._id = ", key, " AND x._database_id = ", database, " FOR UPDATE)")
 	}
@@ -251,9 +257,13 @@ func (u *upsert) fields(key string) (names, values, updates string) {
 	return n.String(), v.String(), s.String()
 }
 
+// sequencesBefore counts the numbered columns before c; nil is behind all.
 func (t *table) sequencesBefore(c *schema.Column) int {
-	n := 0
-	for i := range c.Index {
+	n, end := 0, len(t.Columns)
+	if c != nil {
+		end = c.Index
+	}
+	for i := range end {
 		if t.Columns[i].Kind == schema.Sequence {
 			n++
 		}
@@ -310,6 +320,23 @@ func arrayOf(rows []*row, value func(*row) (string, bool)) string {
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999") }
+
+// insert executes a plain INSERT of one row. done is false when the row is there, the schema is another
+// one, or the values do not fit: the upsert then says which.
+func (u *upsert) insert(ctx context.Context, db *pg.DB) (done bool, err error) {
+	u.arguments()
+	n, err := db.Exec(ctx, u.statement(), u.args...)
+	switch {
+	case err != nil && (isData(err) || isStale(err)):
+		return false, nil
+	case err != nil || n == 0:
+		return false, err
+	}
+	sender := u.rows[0]
+	sender.out = &Record{Type: u.table.Name, Key: sender.rec.Key, Fields: make([]Field, 0, len(sender.cells))}
+	u.complete(sender.out, sender)
+	return true, nil
+}
 
 // run executes the statement and gives the rows that came back to their senders.
 func (u *upsert) run(ctx context.Context, q pg.Querier) error {
