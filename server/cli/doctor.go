@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ import (
 	"crema/server/base/pg"
 	"crema/server/base/telemetry"
 	"crema/server/core/payments"
+	"crema/server/core/payments/provider"
 )
 
 type doctorCommand struct{}
@@ -58,6 +60,7 @@ func (doctorCommand) Run(env *environment) error {
 		d.keys()
 		d.account()
 		d.address()
+		d.site()
 		d.folder()
 		d.programs()
 		d.server(ctx)
@@ -154,6 +157,32 @@ func (d *doctor) address() {
 		d.warn("address", "%s is served by a proxy, but TRUSTED_PROXIES is not set: all shoppers count as one address; set it to the proxy's address", d.c.PublicURL)
 	default:
 		d.ok("address", "shoppers find the shop at %s", d.c.PublicURL)
+	}
+}
+
+// secretKey is what must never be on a page: everybody can read it there.
+var secretKey = regexp.MustCompile(`(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|whsec_[0-9A-Za-z]{16,}`)
+
+// site looks for keys in the files that everybody may read.
+func (d *doctor) site() {
+	found := false
+	root, err := filepath.EvalSymlinks(d.c.StaticDir)
+	if err != nil {
+		d.warn("site", "there is no site in %s", d.c.StaticDir)
+		return
+	}
+	_ = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil //nolint:nilerr // what cannot be read here cannot be served either
+		}
+		if text, err := os.ReadFile(path); err == nil && secretKey.Match(text) {
+			found = true
+			d.fault("site", "%s holds a secret key or a webhook secret, and everybody can read it; take it out and roll it in Stripe's Dashboard", path)
+		}
+		return nil
+	})
+	if !found {
+		d.ok("site", "no secret key stands in a page")
 	}
 }
 
@@ -297,7 +326,11 @@ func (d *doctor) provider(ctx context.Context, t app.Tools) {
 		return
 	}
 	for _, r := range a.Rights {
-		d.fault("provider", "the key may not use %s; give it that right in Stripe's Dashboard", r)
+		if r.Needed {
+			d.fault("provider", "the key may not use %s; give it that right in Stripe's Dashboard", strings.TrimSpace(r.Name+" "+r.Hint))
+		} else {
+			d.warn("provider", "the key may not read %s, so they are not checked", r.Name)
+		}
 	}
 	if !a.Charges {
 		d.fault("provider", "the account cannot take payments yet; finish its activation in Stripe's Dashboard")
@@ -306,7 +339,8 @@ func (d *doctor) provider(ctx context.Context, t app.Tools) {
 		d.ok("provider", "the provider answers and the key may read all that is needed")
 	}
 	d.skew(a.Skew)
-	if !t.InSandbox() {
+	readable := !slices.ContainsFunc(a.Rights, func(r provider.Right) bool { return !r.Needed })
+	if !t.InSandbox() && readable {
 		d.endpoint(a)
 	}
 }

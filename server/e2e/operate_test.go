@@ -242,6 +242,23 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
+func TestDoctor_FindsASecretKeyOnAPage(t *testing.T) {
+	t.Parallel()
+	dir := testkit.AppDir(t)
+	if err := os.Remove(filepath.Join(dir, "public_html")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "public_html", "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "public_html", "deep", "a.js"), `const key = "sk_test_abcdefghijklmnop";`)
+	write(t, filepath.Join(dir, "public_html", "b.js"), `const key = "pk_test_abcdefghijklmnop"; // not sk_test_...`)
+	out, code := testkit.Run(t, dir, []string{"HOST=127.0.0.1:0"}, "doctor")
+	if code != 1 || strings.Count(out, "everybody can read it") != 1 || !strings.Contains(out, filepath.Join("deep", "a.js")) || strings.Contains(out, "abcdefgh") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 func TestDoctor_NamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -3,7 +3,6 @@ package payments
 import (
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +191,7 @@ func TestAccount_NamesMissingRightsAndTheClock(t *testing.T) {
 	const key = "rk_test_verysecretkey"
 	away := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
-		if strings.HasPrefix(r.URL.Path, "/v1/events") || strings.HasPrefix(r.URL.Path, "/v1/webhook") || r.URL.Path == "/v1/account" {
+		if strings.HasPrefix(r.URL.Path, "/v1/disputes") || strings.HasPrefix(r.URL.Path, "/v1/webhook") || r.URL.Path == "/v1/account" {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = w.Write([]byte(`{"error":{"type":"invalid_request_error","message":"The provided key '` + key +
 				`' does not have the required permissions. Having the 'rak_event_read' permission would allow it."}}`))
@@ -203,7 +202,8 @@ func TestAccount_NamesMissingRightsAndTheClock(t *testing.T) {
 	t.Cleanup(away.Close)
 	s := newService(t, newShop(t).db, away.URL)
 	a, err := s.Account(t.Context())
-	if want := []string{"Events rak_event_read", "Webhook Endpoints rak_event_read"}; err != nil || !slices.Equal(a.Rights, want) {
+	if err != nil || len(a.Rights) != 2 || a.Rights[0].Name != "Disputes" || !a.Rights[0].Needed || a.Rights[0].Hint != "rak_event_read" ||
+		a.Rights[1].Name != "Webhook Endpoints" || a.Rights[1].Needed {
 		t.Errorf("%+v %v", a, err)
 	}
 	if a.Skew < 59*time.Minute || a.Skew > 61*time.Minute {

@@ -217,7 +217,7 @@ func providerFault(err error) error {
 
 // Account is what the provider tells about our key, for whoever checks an installation.
 type Account struct {
-	Rights   []string            // that the key lacks
+	Rights   []provider.Right    // that the key lacks
 	Charges  bool                // the account may take money
 	Webhooks []provider.Endpoint // all of the account
 	Skew     time.Duration       // how far our clock is ahead

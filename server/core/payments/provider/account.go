@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -43,15 +42,20 @@ func (c Client) Skew() (ahead time.Duration, ok bool) {
 	return time.Duration(c.clock.ahead.Load()), c.clock.known.Load()
 }
 
-// rights are what this server works with, by the names of Stripe's page of restricted keys.
-var rights = []struct{ name, path string }{
-	{"Charges and Refunds", "/v1/charges"},
-	{"Charges and Refunds", "/v1/refunds"},
-	{"PaymentIntents", "/v1/payment_intents"},
-	{"Checkout Sessions", "/v1/checkout/sessions"},
-	{"Disputes", "/v1/disputes"},
-	{"Events", "/v1/events"},
-	{"Webhook Endpoints", "/v1/webhook_endpoints"},
+// Right is what a key may do, by the name of Stripe's page of restricted keys.
+type Right struct {
+	Name   string
+	Needed bool   // by the server; the others only by crema doctor and crema payments webhook create
+	Hint   string // the provider's own name of what is missing, "" when it does not tell
+	path   string
+}
+
+var rights = []Right{
+	{Name: "Charges and Refunds", Needed: true, path: "/v1/charges"},
+	{Name: "PaymentIntents", Needed: true, path: "/v1/payment_intents"},
+	{Name: "Checkout Sessions", Needed: true, path: "/v1/checkout/sessions"},
+	{Name: "Disputes", Needed: true, path: "/v1/disputes"},
+	{Name: "Webhook Endpoints", path: "/v1/webhook_endpoints"},
 }
 
 // permission is how the provider names a right that a key lacks.
@@ -59,20 +63,21 @@ var permission = regexp.MustCompile(`rak_[a-z_]+`)
 
 // Rights asks for one object of every kind that the server works with, which changes nothing, and returns
 // what the key may not read. That it may write is not known before it does.
-func (c Client) Rights(ctx context.Context) (missing []string, err error) {
+func (c Client) Rights(ctx context.Context) (missing []Right, err error) {
 	for _, r := range rights {
 		params := &stripe.Params{Context: ctx}
 		params.AddExtra("limit", "1")
 		err := c.api.Charges.B.Call(http.MethodGet, r.path, c.api.Charges.Key, params, &stripe.APIResource{})
 		if statusOf(err) == http.StatusForbidden {
-			missing = append(missing, strings.TrimSpace(r.name+" "+permission.FindString(messageOf(err))))
+			r.Hint = permission.FindString(messageOf(err))
+			missing = append(missing, r)
 			continue
 		}
 		if err != nil {
 			return missing, c.hide(ctx, r.path+" cannot be read", err)
 		}
 	}
-	return slices.Compact(missing), nil
+	return missing, nil
 }
 
 // messageOf is the provider's text. It may hold a part of a key: take from it only what is known by its form.
