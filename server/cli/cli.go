@@ -12,6 +12,7 @@ import (
 
 	"crema/server/base/config"
 	"crema/server/base/fault"
+	"crema/server/base/telemetry"
 	"crema/server/lambda"
 )
 
@@ -87,7 +88,7 @@ func (e *environment) fail(err error) int {
 	f := fault.From(err)
 	_, _ = fmt.Fprintln(e.errs, "crema: "+f.Message)
 	if f.Code == fault.Internal || f.Code == fault.DatabaseUnavailable {
-		_, _ = fmt.Fprintln(e.errs, "cause: "+err.Error())
+		_, _ = fmt.Fprintln(e.errs, "cause: "+telemetry.Redact(err.Error()))
 	}
 	switch {
 	case f.Code == fault.DatabaseUnavailable, strings.HasPrefix(f.Reason, "cluster."), strings.HasPrefix(f.Reason, "pg."):

@@ -177,11 +177,19 @@ func TestSecrets_ShowNowhere(t *testing.T) {
 
 	var commands strings.Builder
 	for _, args := range [][]string{
-		{"payments", "list"}, {"payments", "list", "--json"}, {"payments", "list", "--csv"},
+		{"payments", "list"},
+		{"payments", "list", "--json"},
+		{"payments", "list", "--csv"},
 		{"payments", "refund", paidOrder, "--amount", "1.00", "--reason", "duplicate", "--yes"},
 		{"payments", "refund", paidOrder, "--reason", "requested_by_customer", "--yes"},
-		{"payments", "show", paidOrder}, {"payments", "show", paidOrder, "--json"}, {"payments", "show", strayKey},
-		{"payments", "recheck", paidOrder}, {"payments", "sweep"}, {"payments", "breaks"}, {"payments", "webhook", "create"}, {"doctor"},
+		{"payments", "show", paidOrder},
+		{"payments", "show", paidOrder, "--json"},
+		{"payments", "show", strayKey},
+		{"payments", "recheck", paidOrder},
+		{"payments", "sweep"},
+		{"payments", "breaks"},
+		{"payments", "webhook", "create"},
+		{"doctor"},
 	} {
 		out, _ := s.Run(t, args...)
 		commands.WriteString(out + "\n")
