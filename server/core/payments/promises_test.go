@@ -1,0 +1,57 @@
+package payments
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"crema/server/core/payments/provider"
+)
+
+// Shops whose key holds the card token charge twice: the shopper who tries again has another token.
+func TestPay_TheProvidersKeyIsTheAttemptsAlone(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	token := s.mint("4242424242424242")
+	s.pay(with(kenya(token), "page-key-of-attempt"))
+	var a attempt
+	if err := s.db.Get(t.Context(), &a, `SELECT id, idempotency_key FROM app._payment`); err != nil {
+		t.Fatal(err)
+	}
+	moves, err := s.sandbox.Journal(t.Context(), 0)
+	if err != nil || len(moves) != 1 {
+		t.Fatalf("%v %v", moves, err)
+	}
+	if got := moves[0].Key; got != a.Key || got != "test-pay-"+a.ID || strings.Contains(got, token) {
+		t.Errorf("the provider got the key %q for attempt %s", got, a.ID)
+	}
+}
+
+// A day later the provider has forgotten the key: the same request would be a new charge.
+func TestReconcile_NeverPostsWhenTheKeyMayBeForgotten(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	id := s.leave(with(kenya("tok_visa"), "page-forgotten-key"))
+	s.chargeBehindOurBack(id)
+	if err := s.sandbox.Advance(t.Context(), 25*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	s.expire(id, 25*time.Hour)
+	s.reconcile(t.Context())
+	if got := s.attempt(id).State; got != provider.Succeeded {
+		t.Errorf("the attempt is %s", got)
+	}
+	s.wantBooks(1, 1)
+}
+
+// After an outage more may be open than one look takes: nobody waits for the next look.
+func TestReconcile_GoesOnWhileSomethingIsDue(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	const open = 40
+	for range open {
+		s.expire(s.leave(kenya("tok_visa")), time.Minute)
+	}
+	s.reconcile(t.Context())
+	s.wantBooks(open, open)
+}
