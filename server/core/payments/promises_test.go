@@ -55,3 +55,35 @@ func TestReconcile_GoesOnWhileSomethingIsDue(t *testing.T) {
 	s.reconcile(t.Context())
 	s.wantBooks(open, open)
 }
+
+// The price that a browser sends is only compared, also when the catalogue is known by heart.
+func TestPay_ThePriceIsTheCatalogues(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.pay(kenya("tok_visa"))
+	for _, price := range []int64{1, 0, -1, 999, 1001, 1 << 62} {
+		p := kenya("tok_visa")
+		p.Price = &price
+		if got := s.pay(p); got.Code != "price_changed" {
+			t.Errorf("for %d: %+v", price, got)
+		}
+	}
+	s.wantBooks(1, 1)
+}
+
+// The provider repeats its notices for days. One that was looked into is done with.
+func TestNotice_ARepeatedOneIsNotLookedIntoAgain(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	a := s.paid()
+	body, header := signed("whsec_test", strings.ReplaceAll(noticeOf, "CHARGE", a.ChargeID))
+	for range 3 {
+		if err := s.Receive(t.Context(), body, header); err != nil {
+			t.Fatal(err)
+		}
+		s.readNotices(t.Context())
+	}
+	if n := s.count(`SELECT tries FROM app._provider_event WHERE processed_at IS NOT NULL`); n != 1 {
+		t.Errorf("the notice was looked into %d times", n)
+	}
+}

@@ -56,7 +56,10 @@ const queryJSON = `{"action":"record:query","api_key":"` + apiKey + `","database
 func randomShelf(place []byte) { strconv.AppendInt(place[:0], int64(firstID+rand.IntN(shelves)), 10) }
 
 // prepare fills the tables and returns the cases, each of which has given the same answer on both sides.
-func (b *bench) prepare(ctx context.Context) ([]benchCase, error) {
+func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
+	if err := b.startServer(ctx, o.root); err != nil {
+		return nil, fmt.Errorf("the server: %w", err)
+	}
 	if err := b.fill(ctx); err != nil {
 		return nil, fmt.Errorf("filling the tables: %w", err)
 	}

@@ -24,6 +24,8 @@ type options struct {
 	report      bool   // never fail because of a ratio
 	out         string // a Markdown file that takes the table between its marks
 	profile     string // a folder for CPU profiles of both sides
+	payments    bool   // measure paying instead
+	grown       int    // payments of the big shop
 }
 
 // errMissed says that the measuring worked and that a ratio is under its bar.
@@ -43,7 +45,7 @@ func main() {
 }
 
 func parse() options {
-	o := options{connections: []int{1, 8, 32}}
+	o := options{connections: []int{1, 8, 32}, grown: 1_000_000}
 	flag.StringVar(&o.root, "root", ".", "top folder of the repository")
 	flag.IntVar(&o.rounds, "rounds", 12, "rounds of each side, for each case and number of connections")
 	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
@@ -52,6 +54,8 @@ func parse() options {
 	flag.Func("connections", "numbers of connections, `1,8,32`", o.setConnections)
 	flag.StringVar(&o.out, "out", "", "write the table into this Markdown file, between its marks")
 	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides into this folder")
+	flag.BoolVar(&o.payments, "payments", false, "measure paying instead: beside a floor, and with many payments beside few")
+	flag.IntVar(&o.grown, "grown", o.grown, "payments that the big shop has had")
 	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
 	flag.Parse()
 	if *quick {
@@ -74,7 +78,7 @@ func (o *options) setConnections(list string) error {
 
 // quick is for a test: it takes a few seconds and its ratios mean nothing.
 func (o options) quick() options {
-	o.rounds, o.round, o.connections, o.report = 2, 30*time.Millisecond, []int{1, 4}, true
+	o.rounds, o.round, o.connections, o.report, o.grown = 2, 30*time.Millisecond, []int{1, 4}, true, 5000
 	return o
 }
 
@@ -84,7 +88,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cases, err := b.prepare(ctx)
+	prepare := b.prepare
+	if o.payments {
+		prepare = b.preparePayments
+	}
+	cases, err := prepare(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -102,6 +110,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 				return fmt.Errorf("%s, %d connections: %w", c.name, n, err)
 			}
 			t.add(c, n, m)
+		}
+	}
+	if b.finish != nil {
+		if err := b.finish(ctx); err != nil {
+			return err
 		}
 	}
 	if err := t.finish(o.out); err != nil {

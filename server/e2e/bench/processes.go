@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +35,10 @@ func childOf(role string) func() int {
 	switch role {
 	case "floor":
 		return profiled(runFloor)
+	case "payfloor":
+		return profiled(runPayFloor)
+	case "sandbox":
+		return runSandbox
 	case "server": // only to be profiled: what is measured is the binary that ships
 		return profiled(func() int { return cli.Main([]string{"serve"}, lambdas.All()) })
 	}
@@ -68,8 +73,10 @@ func profiled(main func() int) func() int {
 // bench is everything that runs for the measuring.
 type bench struct {
 	ours, floor *server
-	url         string // of the database
-	version     string // of PostgreSQL
+	more        []*server                   // that have to be stopped
+	finish      func(context.Context) error // looks at what was measured
+	url         string                      // of the database
+	version     string                      // of PostgreSQL
 	dir         string
 	cluster     *cluster.Cluster
 	profile     string
@@ -97,9 +104,6 @@ func start(ctx context.Context, o options) (*bench, error) {
 		return b, err
 	}
 	b.url = b.cluster.URL(cluster.Database)
-	if err := b.startServer(ctx, o.root); err != nil {
-		return b, fmt.Errorf("the server: %w", err)
-	}
 	return b, nil
 }
 
@@ -229,8 +233,8 @@ func (b *bench) stop() {
 	if b.profile != "" {
 		end = profileSignal
 	}
-	for _, s := range []*server{b.ours, b.floor} {
-		if s != nil && s.cmd.Process != nil {
+	for _, s := range slices.Compact(append([]*server{b.ours, b.floor}, b.more...)) {
+		if s != nil && s.cmd != nil && s.cmd.Process != nil {
 			_ = s.cmd.Process.Signal(end)
 			_ = s.cmd.Wait()
 		}

@@ -57,9 +57,10 @@ const (
 	selectPayments = `SELECT p.id, p.order_id, p.kind, p.state, coalesce(p.charge_id, '') AS charge_id, p.amount, p.currency, p.amount_refunded,
 		p.error_stored, coalesce(encode(p.token_hash, 'hex'), '') AS token_hash, coalesce(o.email::text, '') AS email, o.status AS order_status,
 		(SELECT coalesce(sum(i.quantity * c.unit_amount), 0) FROM app._order_item i JOIN app._product c ON c.id = i.product_id WHERE i.order_id = o.id) AS catalogue,
-		(SELECT count(*) FROM app.payment_record r WHERE r.order_id = o.id::text) AS records,
-		(SELECT coalesce(sum(r.amount_minor), 0) FROM app.payment_record r WHERE r.order_id = o.id::text AND r.currency = p.currency) AS recorded
-		FROM app._payment p JOIN app._order o ON o.id = p.order_id ORDER BY o.created_at, p.attempt`
+		coalesce(r.n, 0) AS records, coalesce(r.amount, 0) AS recorded
+		FROM app._payment p JOIN app._order o ON o.id = p.order_id LEFT JOIN (SELECT order_id, currency, count(*) AS n, sum(amount_minor) AS amount
+			FROM app.payment_record GROUP BY order_id, currency) r ON r.order_id = o.id::text AND r.currency = p.currency
+		ORDER BY o.created_at, p.attempt`
 	selectBreaks = `SELECT kind, coalesce(payment_id::text, '') AS payment_id, detail FROM app._reconciliation_break WHERE closed_at IS NULL`
 	// The charge of a hosted checkout has its attempt in the metadata, as has that of a token.
 	selectCharges = `SELECT id, coalesce(data->'metadata'->>'payment_id', '') AS payment_id FROM app.object WHERE kind = 'charge'`
