@@ -245,7 +245,7 @@ func (w *world) dieInRefund(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	late := time.NewTimer(10 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	select {
 	case <-c.exited:
