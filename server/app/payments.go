@@ -58,6 +58,11 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 // from then on.
 func (a *App) startPayments(ctx context.Context) error {
 	a.rooms.payments.Start(ctx)
+	mode := a.rooms.payments.Mode()
+	a.log.InfoContext(ctx, "payments are open", "mode", string(mode), "key_kind", a.c.Stripe.Kind(), "tokens", a.rooms.payments.TokenPath())
+	if mode != payments.Sandbox && len(a.c.Stripe.WebhookSecrets) == 0 {
+		a.log.WarnContext(ctx, "STRIPE_WEBHOOK_SECRET is missing: refunds, disputes and late payments are noticed late; run crema payments webhook create")
+	}
 	if a.rooms.sandbox == nil {
 		return nil
 	}

@@ -27,8 +27,11 @@ func (devCommand) Run(env *environment) error {
 }
 
 func (e *environment) welcome(c *config.Config, url, ready string) {
-	card := "a real card: keys are set, money moves"
-	if c.Stripe.Sandbox() {
+	card := app.SandboxTestCard + ", any future date, any CVC (test keys: no money moves)"
+	switch {
+	case c.Stripe.Live():
+		card = "a real card: the keys are live, money moves"
+	case c.Stripe.Sandbox():
 		card = app.SandboxTestCard + ", any future date, any CVC (sandbox: no money moves)"
 	}
 	_, _ = fmt.Fprintf(e.out, `
