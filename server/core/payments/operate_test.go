@@ -84,6 +84,9 @@ func TestRecheck_SettlesWhatIsOpen(t *testing.T) {
 		t.Errorf("%v, %s", err, s.attempt(id).State)
 	}
 	s.wantBooks(1, 1)
+	if d, err := s.Show(t.Context(), id); err != nil || d.Payment().RequestID == "" {
+		t.Errorf("the provider cannot be asked about it: %+v %v", d, err)
+	}
 	if err := s.Recheck(t.Context(), "6ba7b810-9dad-11d1-80b4-00c04fd430c8", ""); !fault.Is(err, "payments.no_payment") {
 		t.Error(err)
 	}

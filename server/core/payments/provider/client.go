@@ -97,7 +97,11 @@ func (c Client) FindCharge(ctx context.Context, group string, amount int64, curr
 	if err := list.Err(); err != nil || found == nil {
 		return Outcome{}, false, c.hide(ctx, "charges cannot be listed", err)
 	}
-	return ofCharge(found, amount, currency), true, nil
+	o = ofCharge(found, amount, currency)
+	if reply := list.ChargeList().LastResponse; reply != nil { // for whoever asks the provider about it
+		o.RequestID = reply.RequestID
+	}
+	return o, true, nil
 }
 
 // warn logs what may be told of an error.
