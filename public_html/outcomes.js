@@ -19,6 +19,11 @@ const FAILURES = {
   invalid_order_key: ['The order could not be read.', 'Reload the page and try again.'],
   order_conflict: ['This order was started for something else.', 'Reload the page and try again.'],
   voided: ['The payment did not go through.', 'Please try again.'],
+  invalid_basket: ['This basket cannot be sold as it is.', 'Choose again, with fewer bags.'],
+  checkout_expired: ['The checkout was closed before it was paid.', 'You can start again.'],
+  payments_paused: ['Payments are paused for a moment.', 'Try again in a few minutes.'],
+  too_many_attempts: ['Too many cards were refused.', 'Try again in an hour, or write to us.'],
+  token_path_off: ['This way of paying is switched off.', 'Use the button for secure checkout.'],
   payments_unavailable: ['Payments are unavailable at the moment.', 'Try again later.'],
 };
 
@@ -45,6 +50,23 @@ function judgeError(error, repeated) {
     return {...outcome, what: error.message || 'The payment did not go through.', next: 'You can try again.'};
   }
   return {...outcome, kind: 'unknown'};
+}
+
+// FINAL are refusals after which the same order can never be paid.
+const FINAL = new Set(['invalid_order_key', 'order_conflict', 'too_many_attempts']);
+
+// judgeCheckout reads what create_checkout returned: 'go' to the provider's page; 'paid' and 'wait' have the order's page;
+// 'failed' was refused, so nothing new was charged; 'unanswered' is everything else.
+export function judgeCheckout(result) {
+  const {status, error} = result || {};
+  const url = pageURL(result && result.url);
+  const statusURL = pageURL(result && result.status_url) || pageURL(error && error.status_url);
+  if (status === 'checkout' && url) return {kind: 'go', url, statusURL};
+  if (status === 'paid' && statusURL) return {kind: 'paid', url: statusURL, statusURL};
+  if (status === 'processing' && statusURL) return {kind: 'wait', url: statusURL, statusURL};
+  if (status !== 'declined' || !error) return {kind: 'unanswered'};
+  const [what, next] = Object.hasOwn(FAILURES, error.code) ? FAILURES[error.code] : ['The checkout could not be opened.', 'Try again later.'];
+  return {kind: 'failed', code: error.code, what, next, statusURL, final: FINAL.has(error.code)};
 }
 
 // judgeRejection reads an SDK rejection. Only a well-formed refusal of the request itself, on the very first call, proves that

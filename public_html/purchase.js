@@ -1,29 +1,11 @@
-// One purchase: its order_key, kept in this tab's sessionStorage until the outcome is final. The server joins calls with the
+// One purchase with the card form: its order_key, kept in this tab's sessionStorage until the outcome is final. The server joins calls with the
 // same order_key and token, so repeating a call that got no answer can never pay twice.
 import skygear from '/sdk/skygear.mjs';
+import {read, uuid, write} from './kept.js';
 import {judgeRejection, judgeResult} from './outcomes.js';
 
 const PURCHASE = 'crema.purchase';
 const RECEIPT = 'crema.receipt';
-const memory = new Map(); // stands in where the browser forbids storage
-
-function read(name) {
-  try {
-    const text = sessionStorage.getItem(name);
-    return text ? JSON.parse(text) : null;
-  } catch {
-    return memory.get(name) || null;
-  }
-}
-
-function write(name, value) {
-  memory.set(name, value);
-  try {
-    if (value === null) sessionStorage.removeItem(name);
-    else sessionStorage.setItem(name, JSON.stringify(value));
-  } catch { /* memory holds it, for as long as the page lives */ }
-}
-
 // current is the purchase of this tab, made with the page if there is none: {orderKey, args?, item?, card?}.
 // args are there once a card was entered: from then on a call may be under way.
 export function current() {
@@ -89,12 +71,3 @@ function receiptOf({record, orderID, statusURL}, purchase) {
 // lastReceipt is the receipt that this tab shows, so that a reload shows it again; forgetReceipt ends that.
 export const lastReceipt = () => read(RECEIPT);
 export const forgetReceipt = () => write(RECEIPT, null);
-
-// uuid works on plain http too, where crypto.randomUUID does not exist.
-function uuid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}

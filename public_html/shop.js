@@ -1,17 +1,25 @@
-// The shop page: loads the catalogue, opens the card form, sends the order, shows what became of it.
+// The shop page: loads the catalogue, keeps the basket, goes to the secure checkout. Where the shop takes card tokens, the
+// card form on the page is a second way: it pays a single bag and shows here what became of it.
 import skygear from '/sdk/skygear.mjs';
+import * as baskets from './basket.js';
+import * as hosted from './hosted.js';
 import * as purchase from './purchase.js';
-import {$, clearAlert, showAlert, showBusy, showChecking, showConfirming, showMode, showOnly, showProducts, showReceipt, showTill} from './views.js';
+import {
+  $, clearAlert, showAlert, showBags, showBusy, showChecking, showConfirming, showMode, showNotice, showOnly, showProducts, showReceipt, showTill,
+} from './views.js';
 
 const CONFIG_URL = '/payments/config.json';
 const STILL_WORKING_MS = 3000;
+const HIDDEN_MS = 15000; // a checkout that the browser has not shown by then is offered again
 const RECHECK_SECONDS = [1, 2, 3, 5]; // then every 5 s, until RECHECK_LIMIT_MS have passed
 const RECHECK_LIMIT_MS = 120000;
 
 let config = null;
+let basket = new Map();
 let form = null;       // the card form's handler, once its script is here
 let ordered = null;    // the product that the open card form is for
-let state = 'loading'; // loading, choosing, card, paying, confirming, paid
+let leaving = 0;       // counts visits to the checkout, so that only the latest is given up on
+let state = 'loading'; // loading, choosing, leaving, card, paying, confirming, paid
 let recheck = {timer: 0, tries: 0, since: 0, busy: false};
 
 async function loadConfig() {
@@ -41,6 +49,7 @@ async function start() {
   const receipt = purchase.lastReceipt();
   if (receipt) return showPaid(receipt);
   openShop();
+  lookBack();
 }
 
 function loadFailed() {
@@ -65,17 +74,108 @@ function openShop() {
     return;
   }
   state = 'choosing';
-  const before = chosen();
-  showProducts(products, before && before.id);
-  showTill(chosen());
+  basket = baskets.load(products);
+  showProducts(products, basket);
   showBusy(false);
+  onBasket();
   showOnly('order');
-  loadForm().catch(() => {}); // told when it is needed: the click tries again
+  if (config.popup) loadForm().catch(() => {}); // told when it is needed: the click tries again
 }
 
-function chosen() {
-  const input = document.querySelector('input[name=product]:checked');
-  return input && config.products.find((product) => product.id === input.value);
+const order = () => baskets.order(basket, config.products);
+
+// onBasket shows what the fields of the beans say.
+function onBasket() {
+  for (const input of $('products').querySelectorAll('input')) {
+    basket.set(input.dataset.product, baskets.whole(input.value));
+    showBags(input, basket.get(input.dataset.product));
+  }
+  baskets.keep(basket);
+  showTill(order(), config.popup);
+}
+
+function onStep(event) {
+  const button = event.target.closest('button.step');
+  if (!button) return;
+  const input = button.parentElement.querySelector('input');
+  input.value = baskets.whole(baskets.whole(input.value) + Number(button.value));
+  onBasket();
+  if (button.disabled) input.focus(); // a button that went grey would take the focus with it
+}
+
+// lookBack tells how an order that was left at the checkout stands: nobody should pay it twice, or lose it.
+async function lookBack() {
+  const {status, statusURL} = await hosted.look();
+  if (!status || state !== 'choosing') return;
+  if (status === 'paid' || status === 'refunded' || status === 'partially_refunded' || status === 'disputed') {
+    hosted.finish();
+    baskets.empty(config.products);
+    openShop();
+    showNotice('Your last order is already paid.', 'See the receipt', statusURL);
+  } else if (status === 'processing') {
+    showNotice('Your last order is being confirmed. Do not pay again.', 'See how it stands', statusURL);
+  } else if (status === 'open' && order().bags > 0) {
+    showNotice('Your checkout is still open.', 'Continue to checkout', () => $('order').requestSubmit());
+  } else {
+    showNotice('');
+  }
+}
+
+// onSubmit goes to the secure checkout.
+async function onSubmit(event) {
+  event.preventDefault();
+  if (state !== 'choosing' || !mayPay()) return;
+  state = 'leaving'; // a second press finds this
+  clearAlert();
+  showBusy(true, 'Taking you to secure checkout…');
+  const slow = setTimeout(() => showBusy(true, 'Still working… You are taken to the checkout in a moment.'), STILL_WORKING_MS);
+  const outcome = await hosted.open(order(), $('email').value.trim());
+  clearTimeout(slow);
+  if (outcome.url) return leaveFor(outcome);
+  state = 'choosing';
+  showBusy(false);
+  showTill(order(), config.popup);
+  showRefused(outcome);
+}
+
+// mayPay says at once what cannot be paid.
+function mayPay() {
+  const {bags, currency} = order();
+  if (navigator.onLine && bags > 0 && currency) return true;
+  if (!navigator.onLine) showAlert({what: 'You are offline.', next: 'Connect to the internet, then pay.'});
+  else if (bags === 0) showAlert({what: 'Your basket is empty.', charged: '', next: 'Choose at least one bag.'});
+  else showAlert({what: 'These beans are priced in different currencies.', charged: '', next: 'Order them one after the other.'});
+  return false;
+}
+
+function leaveFor({kind, url}) {
+  if (kind === 'paid') baskets.empty(config.products);
+  const visit = ++leaving;
+  setTimeout(() => visit === leaving && document.visibilityState === 'visible' && comeBack(), HIDDEN_MS);
+  location.assign(url);
+}
+
+async function showRefused(outcome) {
+  if (outcome.kind === 'unanswered') {
+    showAlert({
+      what: navigator.onLine ? 'The shop did not answer.' : 'You are offline.',
+      charged: outcome.shown ? 'If you have paid already, do not pay again: the shop knows it as soon as it answers.' : 'You have not been charged.',
+      next: 'Check the connection, then press “Pay securely” again: it is the same order.',
+    });
+    return;
+  }
+  if (['product_not_found', 'invalid_basket'].includes(outcome.code)) {
+    config = await loadConfig().catch(() => config);
+    openShop();
+  }
+  showAlert({...outcome, reference: outcome.orderKey});
+}
+
+// comeBack gives the page back to a shopper who returned from the checkout.
+function comeBack() {
+  if (state !== 'leaving') return;
+  openShop();
+  lookBack();
 }
 
 // loadForm fetches the card form's script, once.
@@ -93,21 +193,18 @@ function loadForm() {
   return loadForm.loading;
 }
 
-async function onPay(event) {
-  event.preventDefault();
-  if (state !== 'choosing') return;
-  if (!navigator.onLine) {
-    showAlert({what: 'You are offline.', next: 'Connect to the internet, then pay.'});
-    return;
-  }
+// onPayHere opens the card form for the only bag in the basket.
+async function onPayHere() {
+  if (state !== 'choosing' || !mayPay()) return;
   state = 'card'; // a second press finds this; the button stays enabled, so that the focus can come back to it
-  ordered = chosen();
+  ordered = order().lines[0].product;
   clearAlert();
   $('status').textContent = 'Opening the card form…';
   try {
     await loadForm();
     $('status').textContent = '';
-    form.open({name: 'Crema Coffee', description: $('till-item').textContent, amount: ordered.unit_amount, currency: ordered.currency});
+    const description = ordered.weight_grams ? `${ordered.name}, ${ordered.weight_grams} g` : ordered.name;
+    form.open({name: 'Crema Coffee', description, amount: ordered.unit_amount, currency: ordered.currency, email: $('email').value.trim()});
   } catch {
     onClosed();
     showAlert({what: 'The card form could not be loaded.', next: 'Check the connection, then try again.'});
@@ -118,13 +215,14 @@ function onClosed() {
   if (state !== 'card') return; // a token came first
   state = 'choosing';
   showBusy(false);
+  showTill(order(), config.popup);
 }
 
 async function onToken(token) {
   if (state !== 'card') return;
   state = 'paying';
-  showBusy(true, 'Taking the payment…');
-  const slow = setTimeout(() => showBusy(true, 'Still working… Please keep this page open, and do not pay again.'), STILL_WORKING_MS);
+  showBusy(true, 'Taking the payment…', 'pay-here');
+  const slow = setTimeout(() => showBusy(true, 'Still working… Please keep this page open, and do not pay again.', 'pay-here'), STILL_WORKING_MS);
   const outcome = await purchase.pay(ordered, token);
   clearTimeout(slow);
   conclude(outcome);
@@ -141,6 +239,8 @@ function conclude(outcome) {
 
 function showPaid(receipt) {
   state = 'paid';
+  baskets.empty(config.products || []);
+  showNotice('');
   showReceipt(receipt, config.mode);
 }
 
@@ -155,6 +255,7 @@ async function showFailed(outcome) {
 // resume takes up a payment whose answer this page never got: after a reload, or from the browser's page cache.
 function resume() {
   state = 'confirming';
+  showNotice('');
   recheck = {timer: 0, tries: 0, since: Date.now(), busy: false};
   showConfirming({purchase: purchase.current()});
   return checkNow();
@@ -198,6 +299,8 @@ function onShow(event) {
   if (form) form.close();
   if (purchase.current().args) return resume();
   if (state === 'card') onClosed();
+  if (state === 'leaving') return comeBack();
+  if (state === 'choosing') return lookBack();
 }
 
 function showConnection() {
@@ -205,8 +308,14 @@ function showConnection() {
   if (navigator.onLine && state === 'confirming') checkNow();
 }
 
-$('order').addEventListener('submit', onPay);
-$('order').addEventListener('change', () => showTill(chosen()));
+$('order').addEventListener('submit', onSubmit);
+$('products').addEventListener('click', onStep);
+$('products').addEventListener('input', onBasket);
+$('products').addEventListener('change', (event) => { // what was typed becomes what is ordered
+  event.target.value = baskets.whole(event.target.value);
+  onBasket();
+});
+$('pay-here').addEventListener('click', onPayHere);
 $('check').addEventListener('click', () => {
   recheck.since = Date.now();
   checkNow();

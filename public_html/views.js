@@ -1,5 +1,6 @@
 // What the shopper sees. Nothing here decides anything; server text only ever enters through textContent.
 import {bag} from './art.js';
+import {MOST} from './basket.js';
 import {money} from './money.js';
 
 export const $ = (id) => document.getElementById(id);
@@ -25,40 +26,88 @@ export function showMode({mode, banner}) {
   $('test-cards').hidden = mode !== 'sandbox';
 }
 
-// showProducts draws one radio button a product and keeps the earlier choice where it still exists.
-export function showProducts(products, chosen) {
-  const keep = products.some((product) => product.id === chosen) ? chosen : products[0].id;
-  $('products').replaceChildren(...products.map((product, i) => bean(product, i, product.id === keep)));
+// showProducts draws each product with its bags.
+export function showProducts(products, basket) {
+  $('products').replaceChildren(...products.map((product, i) => bean(product, i, basket.get(product.id))));
   $('order').setAttribute('aria-busy', 'false');
 }
 
-function bean(product, index, checked) {
+function bean(product, index, bags) {
   const id = `bean-${index}`;
-  const input = element('input', {type: 'radio', name: 'product', value: product.id, checked, required: true, id});
-  input.setAttribute('aria-labelledby', `${id}-name ${id}-price`);
-  input.setAttribute('aria-describedby', `${id}-notes ${id}-weight`);
-  const words = element('span', {className: 'words'},
-    element('span', {className: 'name', id: `${id}-name`}, product.name),
-    element('span', {className: 'notes', id: `${id}-notes`}, product.description || ''),
-    element('span', {className: 'terms'},
+  const words = element('div', {className: 'words'},
+    element('h3', {className: 'name', id: `${id}-name`}, product.name),
+    element('p', {className: 'notes', id: `${id}-notes`}, product.description || ''),
+    element('p', {className: 'terms'},
       element('span', {className: 'price', id: `${id}-price`}, money(product.unit_amount, product.currency)),
-      element('span', {className: 'weight', id: `${id}-weight`}, product.weight_grams ? `${product.weight_grams} g` : '')));
-  return element('label', {className: 'bean'}, input, bag(product.id), words);
+      element('span', {className: 'weight', id: `${id}-weight`}, product.weight_grams ? `${product.weight_grams} g` : '')),
+    stepper(product, id, bags));
+  const card = element('div', {className: 'bean'}, bag(product.id), words);
+  card.classList.toggle('chosen', bags > 0);
+  return card;
 }
 
+// stepper is a number field with a button on either side.
+function stepper(product, id, bags) {
+  const input = element('input', {type: 'number', name: 'bags', id, min: 0, max: MOST, step: 1, inputMode: 'numeric', value: bags, autocomplete: 'off'});
+  input.dataset.product = product.id;
+  input.setAttribute('aria-label', `Bags of ${product.name}`);
+  input.setAttribute('aria-describedby', `${id}-price ${id}-weight ${id}-notes`);
+  const step = (sign, by, what) => {
+    const button = element('button', {type: 'button', className: 'step', value: by}, sign);
+    button.setAttribute('aria-label', `One bag of ${product.name} ${what}`);
+    return button;
+  };
+  return element('div', {className: 'stepper'}, step('−', -1, 'less'), input, step('+', 1, 'more'));
+}
+
+// showBags brings one product's field in line with the basket.
+export function showBags(input, bags) {
+  if (input.value !== String(bags) && document.activeElement !== input) input.value = bags;
+  const [less, more] = input.parentElement.querySelectorAll('button');
+  less.disabled = bags === 0;
+  more.disabled = bags === MOST;
+  input.closest('.bean').classList.toggle('chosen', bags > 0);
+}
+
+const named = (product) => (product.weight_grams ? `${product.name}, ${product.weight_grams} g` : product.name);
+
 // showTill repeats what is going to be paid, next to the button that pays it.
-export function showTill(product) {
-  $('till-item').textContent = product.weight_grams ? `${product.name}, ${product.weight_grams} g` : product.name;
-  $('total').textContent = money(product.unit_amount, product.currency);
+export function showTill({lines, bags, total, currency}, popup) {
+  $('till-items').replaceChildren(...lines.map(({product, quantity}) => element('li', {},
+    element('span', {}, `${quantity} × ${named(product)}`),
+    element('span', {className: 'sum'}, money(quantity * product.unit_amount, product.currency)))));
+  $('till-empty').hidden = bags > 0;
+  $('till-empty').textContent = 'Your basket is empty.';
+  $('till-mixed').hidden = bags === 0 || currency !== null;
+  $('total').textContent = currency ? money(total, currency) : '–';
+  $('here').hidden = !popup;
+  $('pay-here-note').hidden = bags === 1;
+  $('pay-here').disabled = bags !== 1;
 }
 
 // showBusy switches the form between waiting for the shopper and waiting for the server. An empty text says nothing.
-export function showBusy(busy, text = '') {
+export function showBusy(busy, text = '', button = 'pay') {
   $('choice').disabled = busy;
-  $('pay').disabled = busy;
-  $('pay').classList.toggle('working', busy);
-  $('pay').textContent = busy ? 'Paying…' : 'Pay with card';
+  for (const [id, waiting, ready] of [['pay', 'Opening…', 'Pay securely'], ['pay-here', 'Paying…', 'Pay with card here']]) {
+    const mine = busy && id === button;
+    $(id).disabled = busy;
+    $(id).classList.toggle('working', mine);
+    $(id).textContent = mine ? waiting : ready;
+  }
+  $('email').disabled = busy;
   $('status').textContent = text;
+}
+
+// showNotice tells how the order of an earlier visit stands, with a link or a button. Without words it goes away.
+export function showNotice(words, label, action) {
+  const parts = words ? [element('span', {}, words)] : [];
+  if (typeof action === 'string') parts.push(element('a', {className: 'button quiet', href: action}, label));
+  if (typeof action === 'function') {
+    const button = element('button', {type: 'button', className: 'button', id: 'continue'}, label);
+    button.addEventListener('click', action);
+    parts.push(button);
+  }
+  $('notice').replaceChildren(...parts);
 }
 
 // showAlert says what happened, whether the card was charged, what to do, and the reference; and takes the focus there.

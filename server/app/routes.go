@@ -22,7 +22,7 @@ func (a *App) handler() http.Handler {
 	wire := skygear.New(skygear.Config{
 		Gate: gate, Records: a.rooms.records, Functions: a.rooms.functions, MaxBody: a.c.BodyLimit,
 	})
-	shop := checkout.New(a.checkout())
+	shop := checkout.New(a.checkout(gate))
 
 	r := chi.NewRouter()
 	r.Handle("/healthz", web.Health(a.db.Ping))
@@ -41,9 +41,9 @@ func (a *App) handler() http.Handler {
 	})(r)
 }
 
-func (a *App) checkout() checkout.Config {
+func (a *App) checkout(gate *web.Gate) checkout.Config {
 	c := checkout.Config{
-		Payments: a.rooms.payments, Currency: a.c.Shop.Currency, APIKey: a.c.APIKey.Reveal(),
+		Payments: a.rooms.payments, Gate: gate, Currency: a.c.Shop.Currency, APIKey: a.c.APIKey.Reveal(),
 		PublishableKey: a.rooms.keys.publishable, ShopName: a.c.Shop.Name, Contact: a.c.Shop.Contact,
 	}
 	switch u, err := url.Parse(a.c.Stripe.SandboxURL); {

@@ -17,10 +17,10 @@ import (
 	"crema/server/lambda"
 )
 
-// The bounds of a basket.
+// MaxQuantity is the most pieces of one product in a basket, maxLines the most products.
 const (
+	MaxQuantity = 99
 	maxLines    = 20
-	maxQuantity = 99
 )
 
 // OpenCheckout prices a basket and opens the provider's page for it, for the actor of ctx. Money moves
@@ -65,7 +65,7 @@ func misformedBasket(c lambda.Checkout) string {
 	}
 	seen := map[string]bool{}
 	for _, i := range c.Items {
-		if i.Quantity < 1 || i.Quantity > maxQuantity || seen[i.Product] {
+		if i.Quantity < 1 || i.Quantity > MaxQuantity || seen[i.Product] {
 			return "invalid_basket"
 		}
 		seen[i.Product] = true

@@ -13,9 +13,9 @@ func TestReal_AShopperPaysAndTheOperatorSeesTheRow(t *testing.T) {
 	t.Parallel()
 	s := testkit.StartServer(t, testkit.AppDir(t))
 	b := open(t, s.URL)
-	b.wait("!document.getElementById('pay').disabled")
+	b.wait("!document.getElementById('pay-here').disabled")
 
-	b.click("#pay")
+	b.click("#pay-here")
 	b.enterCard("4000000000000002")
 	b.wait(alertShown)
 	b.wantContains(alertText, "declined", "not been charged")
@@ -23,7 +23,7 @@ func TestReal_AShopperPaysAndTheOperatorSeesTheRow(t *testing.T) {
 		t.Errorf("a declined card left %s rows", n)
 	}
 
-	b.click("#pay")
+	b.click("#pay-here")
 	b.enterCard("4242424242424242")
 	b.wait(receiptShown)
 	b.wantContains(shownText, "Kenya AA", "$10.00", "ending in 4242")

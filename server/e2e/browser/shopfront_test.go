@@ -48,6 +48,18 @@ type payment struct {
 	} `json:"args"`
 }
 
+// checkoutCall is one call of create_checkout as it arrived.
+type checkoutCall struct {
+	Args struct {
+		Items []struct {
+			Product  string `json:"product_id"`
+			Quantity int    `json:"quantity"`
+		} `json:"items"`
+		Email    string `json:"email"`
+		OrderKey string `json:"order_key"`
+	} `json:"args"`
+}
+
 // shopfront is a server with the site, the SDK, the popup and three answers of the back end.
 type shopfront struct {
 	*httptest.Server
@@ -60,6 +72,9 @@ type shopfront struct {
 	replies   []reply // of process_payment, in turn; the last one repeats
 	tokens    []reply // of /_stripe/v1/tokens, in turn; none left: a token
 	payments  []payment
+	checkouts []reply // of create_checkout, in turn; the last one repeats
+	checkedAt []checkoutCall
+	order     string // how the order at /orders/o1 stands
 	cards     []url.Values
 	raw       []*http.Request // calls to /sdk-test, with bodies in rawBody
 	rawBody   []string
@@ -97,6 +112,8 @@ func newShopfront(t *testing.T, replies ...reply) *shopfront {
 	mux.HandleFunc("GET /payments/config.json", s.serveConfig)
 	mux.HandleFunc("POST /_stripe/v1/tokens", s.serveToken)
 	mux.HandleFunc("POST /process_payment", s.servePayment)
+	mux.HandleFunc("POST /create_checkout", s.serveCheckout)
+	mux.HandleFunc("GET /orders/o1/status.json", s.serveOrder)
 	mux.HandleFunc("POST /sdk-test/", s.serveRaw)
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.Config.SetKeepAlivesEnabled(false) // on a reused connection the browser itself would repeat a lost POST
@@ -161,6 +178,35 @@ func (s *shopfront) servePayment(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	s.answer(w, r, next)
+}
+
+func (s *shopfront) serveCheckout(w http.ResponseWriter, r *http.Request) {
+	var call checkoutCall
+	json.NewDecoder(r.Body).Decode(&call)
+	s.mu.Lock()
+	s.checkedAt = append(s.checkedAt, call)
+	next := s.checkouts[0]
+	if len(s.checkouts) > 1 {
+		s.checkouts = s.checkouts[1:]
+	}
+	s.mu.Unlock()
+	s.answer(w, r, next)
+}
+
+func (s *shopfront) serveOrder(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.order == "" || r.URL.Query().Get("t") != "view" {
+		http.NotFound(w, r)
+		return
+	}
+	json.NewEncoder(w).Encode(map[string]string{"status": s.order})
+}
+
+func (s *shopfront) seenCheckouts() []checkoutCall {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]checkoutCall(nil), s.checkedAt...)
 }
 
 // serveRaw answers SDK tests: the last part of the path says how.

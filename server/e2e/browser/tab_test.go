@@ -150,7 +150,7 @@ func (b *tab) enterCard(number string) {
 func openShop(t *testing.T, s *shopfront) *tab {
 	t.Helper()
 	b := open(t, s.URL)
-	b.wait("document.querySelectorAll('input[name=product]').length === 3 && window.StripeCheckout")
+	b.wait("document.querySelectorAll('input[name=bags]').length === 3 && window.StripeCheckout")
 	return b
 }
 
@@ -158,7 +158,7 @@ func openShop(t *testing.T, s *shopfront) *tab {
 func payWith(t *testing.T, s *shopfront, number string) *tab {
 	t.Helper()
 	b := openShop(t, s)
-	b.click("#pay")
+	b.click("#pay-here")
 	b.enterCard(number)
 	return b
 }

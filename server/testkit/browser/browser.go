@@ -91,6 +91,8 @@ func flags(path, profile string) []chromedp.ExecAllocatorOption {
 		chromedp.WindowSize(1280, 900),
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
+		// A page that comes back without loading escapes chromedp's sight; tests play its pageshow event instead.
+		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache"),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("lang", "en-US"),
 		chromedp.WSURLReadTimeout(60*time.Second), // a busy machine starts it slowly

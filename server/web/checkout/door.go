@@ -17,6 +17,7 @@ import (
 // Config is what the door needs.
 type Config struct {
 	Payments       *payments.Service
+	Gate           *web.Gate    // tells who asks for a checkout
 	Currency       string       // of the shop, lower case
 	APIKey         string       // the client key: it is public
 	PublishableKey string       // pk_..., public too
@@ -41,6 +42,8 @@ func (d *Door) Register(r chi.Router) {
 	read(r, "/orders/{id}", http.HandlerFunc(d.order))
 	read(r, "/orders/{id}/cancelled", http.HandlerFunc(d.left))
 	read(r, "/orders/{id}/status.json", web.Handler(d.orderStatus))
+	read(r, "/checkout", http.HandlerFunc(d.basket))
+	r.Post("/checkout", d.openCheckout)
 	r.HandleFunc("/stripe/webhook", d.notice)
 	read(r, "/stripe/checkout.js", http.HandlerFunc(d.script))
 	read(r, "/_stripe/checkout.js", http.HandlerFunc(d.script))

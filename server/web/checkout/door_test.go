@@ -58,7 +58,7 @@ func newShop(t *testing.T, change func(*payments.Config)) *shop {
 	r := chi.NewRouter()
 	r.Use(web.Stack(web.StackConfig{Log: log, Metrics: telemetry.NewMetrics(), MaxBody: 4 << 20}))
 	checkout.New(checkout.Config{
-		Payments: s.payments, Currency: "usd", APIKey: "public", PublishableKey: "pk_test_doordoor", ShopName: "Bean & Co", Contact: "hello@bean.example",
+		Payments: s.payments, Gate: web.NewGate("public", "master", nil), Currency: "usd", APIKey: "public", PublishableKey: "pk_test_doordoor", ShopName: "Bean & Co", Contact: "hello@bean.example",
 	}).Register(r)
 	s.handler = r
 	return s

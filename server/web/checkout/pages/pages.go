@@ -20,9 +20,11 @@ var FS embed.FS
 //go:embed *.html
 var sources embed.FS
 
-// Policy is the Content-Security-Policy of every page: the shop's own sheet and script, nothing else.
-const Policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// Policy is the Content-Security-Policy of each page: the shop's own sheet and script, nothing else. The
+// form of the basket is answered with a redirect to the provider, whose host only it knows.
+var Policy = map[string]string{"order": policy + "; form-action 'none'", "basket": policy}
 
 // Shop is who sells, as every page shows it.
 type Shop struct {
