@@ -2,6 +2,7 @@ package browser
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -194,13 +195,63 @@ func TestReal_WithoutJavaScript(t *testing.T) {
 	wantBooks(t, s, "3 x Colombia|3000|succeeded")
 }
 
+// A shopper who pays and closes the tab at once: only the provider's notice tells the shop.
+func TestReal_PaidByNoticeAlone(t *testing.T) {
+	t.Parallel()
+	s, b := startShop(t)
+	b.toCheckout()
+	leave := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := leave.PostForm(b.text("location.href"), url.Values{"email": {"ada@example.com"}, "number": {"4242424242424242"}, "expiry": {"12/34"}, "cvc": {"123"}})
+	if err != nil || resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the hosted page answers %v, %v", resp, err)
+	}
+	link := orderLink(t, s)
+	b.goTo(s.URL)
+	status := "fetch('" + strings.Replace(link, "?", "/status.json?", 1) + "').then((r) => r.json()).then((order) => order.status)"
+	for range 200 {
+		if b.text(status) == "paid" {
+			break
+		}
+		b.text("new Promise((done) => setTimeout(done, 100))")
+	}
+	wantBooks(t, s, "Kenya AA|1000|succeeded")
+	b.goTo(link)
+	b.wait(paidOrder)
+}
+
+func TestReal_ExpiredCheckoutStartsAgain(t *testing.T) {
+	t.Parallel()
+	s, b := startShop(t)
+	b.toCheckout()
+	page := b.text("location.href")
+	rows(t, s, "update _payment set sent_at = now() - interval '1 hour'")
+	b.goTo(orderLink(t, s) + "&cs=x") // whoever asks now closes it
+	b.wait(atOrder)
+	b.wantContains("document.body.innerText", "did not go through", "You have not been charged", "Try again")
+	b.shoot("order-expired")
+	b.goTo(page)
+	b.wantContains("document.body.innerText", "expired", "not been charged")
+	b.goTo(s.URL)
+	b.wait(shopReady)
+	b.toCheckout()
+	b.payHosted("4242424242424242")
+	b.wait(paidOrder)
+	wantBooks(t, s, "Kenya AA|1000|succeeded")
+}
+
+// orderLink is the link of the only order.
+func orderLink(t *testing.T, s *testkit.Server) string {
+	t.Helper()
+	link, _, _ := strings.Cut(rows(t, s, "select request->>'success_url' from _payment"), "&cs=")
+	return link
+}
+
 // The order page follows by itself what happens elsewhere, and prints and fits like the shop.
 func TestReal_OrderPageFollowsItsOrder(t *testing.T) {
 	t.Parallel()
 	s, b := startShop(t)
 	b.toCheckout()
-	link := rows(t, s, "select request->>'success_url' from _payment")
-	link, _, _ = strings.Cut(link, "&cs=")
+	link := orderLink(t, s)
 	b.goTo(link)
 	b.wantContains("document.body.innerText", "not paid yet", "Continue to secure checkout")
 	b.shoot("order-open")
@@ -208,6 +259,11 @@ func TestReal_OrderPageFollowsItsOrder(t *testing.T) {
 	b.wantContains("document.body.innerText", "We are confirming your payment", "Do not pay again")
 	b.want("document.querySelectorAll('[style], style, script:not([src])').length", "0")
 	b.shoot("order-processing")
+
+	b.offline(true)
+	b.wait("document.getElementById('watch').textContent.includes('You are offline')")
+	b.offline(false)
+	b.wait("!document.getElementById('watch').textContent.includes('You are offline')")
 
 	browser.Resize(t, b.ctx, 320, 700)
 	const overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -59,7 +59,8 @@ func say(p *pages.Order, v payments.View) {
 			p.Lead, p.Retry = "Nothing has been charged. You can start again in the shop.", "Start again"
 		}
 	case payments.StatusProcessing:
-		p.Icon, p.Heading, p.Lead = "wait", "We are confirming your payment", "Do not pay again. This can take a minute, and this page stays valid."
+		p.Icon, p.Heading, p.Warning = "wait", "We are confirming your payment", "Do not pay again."
+		p.Lead = "This can take a minute, and this page stays valid."
 		p.Refresh = refreshAfter(v)
 	case payments.StatusPaid:
 		p.Icon, p.Heading, p.Receipt = "paid", "Thank you. Your payment went through.", true
@@ -84,7 +85,7 @@ func sayAfterwards(p *pages.Order, v payments.View) {
 		p.Icon, p.Heading, p.Lead = "back", "Your payment was refunded", "All of it goes back to the card that you paid with."+slow
 	case payments.StatusDisputed:
 		p.Icon, p.Heading = "wait", "This payment is under review"
-		p.Lead = "It was questioned at the bank, and the bank decides about it. You need to do nothing here; write to us if you did not ask for that."
+		p.Lead = "It was questioned at the bank, and the bank decides about it. You need to do nothing here; write to us if this surprises you."
 	}
 }
 

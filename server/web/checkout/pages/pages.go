@@ -38,6 +38,7 @@ type Shop struct {
 type Order struct {
 	Shop
 	Heading    string
+	Warning    string // before Lead
 	Lead       string
 	Note       string // a further sentence, when something is unusual
 	Icon       string // paid, wait, bad or plain
