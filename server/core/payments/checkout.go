@@ -23,6 +23,18 @@ const (
 	maxLines    = 20
 )
 
+// Doors know the basket, and how its payment stands, under these names; functions under lambda's.
+type (
+	Checkout     = lambda.Checkout
+	CheckoutItem = lambda.CheckoutItem
+)
+
+// What a door does next: to the provider's page, or show why not. All else has the order's page.
+const (
+	AtCheckout = lambda.AtCheckout
+	Declined   = lambda.Declined
+)
+
 // OpenCheckout prices a basket and opens the provider's page for it, for the actor of ctx. Money moves
 // only on that page, and its id is stored before: what came of it can always be asked for. Before
 // another page is opened for the same order key, the old one is closed; if it was paid in the meantime,

@@ -11,7 +11,6 @@ import (
 	"crema/server/core/acl"
 	"crema/server/core/payments"
 	"crema/server/core/payments/money"
-	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/checkout/pages"
 )
@@ -63,13 +62,13 @@ func (d *Door) openCheckout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := acl.WithActor(r.Context(), d.c.Gate.Optional(d.c.Gate.Credentials(r)))
-	p, err := d.c.Payments.OpenCheckout(ctx, lambda.Checkout{Items: items, Email: in.Get("email"), OrderKey: in.Get("order_key")})
+	p, err := d.c.Payments.OpenCheckout(ctx, payments.Checkout{Items: items, Email: in.Get("email"), OrderKey: in.Get("order_key")})
 	switch {
 	case err != nil:
 		d.noOrder(w, r, err)
-	case p.Status == lambda.AtCheckout:
+	case p.Status == payments.AtCheckout:
 		d.goTo(w, p.URL)
-	case p.Status == lambda.Declined:
+	case p.Status == payments.Declined:
 		d.form(w, r, http.StatusUnprocessableEntity, in, p.Message)
 	default:
 		d.goTo(w, p.StatusURL)
@@ -86,7 +85,7 @@ func (d *Door) goTo(w http.ResponseWriter, target string) {
 }
 
 // picked reads how many bags of what were chosen, in any order; false when that is no number.
-func picked(in url.Values) (items []lambda.CheckoutItem, ok bool) {
+func picked(in url.Values) (items []payments.CheckoutItem, ok bool) {
 	for name, values := range in {
 		id, isBags := strings.CutPrefix(name, "bags-")
 		text := strings.TrimSpace(values[0])
@@ -98,7 +97,7 @@ func picked(in url.Values) (items []lambda.CheckoutItem, ok bool) {
 			return nil, false
 		}
 		if n > 0 {
-			items = append(items, lambda.CheckoutItem{Product: id, Quantity: n})
+			items = append(items, payments.CheckoutItem{Product: id, Quantity: n})
 		}
 	}
 	return items, true
