@@ -43,7 +43,7 @@ func TestReconcile_ReadsByIndexOnly(t *testing.T) {
 		q    string
 		args []any
 	}{
-		"claimDue": {claimDue, []any{"us", 15.0}}, "claimRefunds": {claimRefunds, []any{"us", 15.0}}, "claimEvents": {claimEvents, nil},
+		"claimDue": {claimDue, []any{"us", 15.0, "sandbox"}}, "claimRefunds": {claimRefunds, []any{"us", 15.0, "sandbox"}}, "claimEvents": {claimEvents, nil},
 		"dropLeases": {dropLeases, []any{"us"}}, "dropRefundLeases": {dropRefundLeases, []any{"us"}}, "declineRate": {declineRate, []any{600.0}},
 	} {
 		var plan []string

@@ -34,7 +34,7 @@ func (s *Service) reconcile(ctx context.Context) {
 // reconcileSome takes what is due, few at a time, and says whether there was any.
 func (s *Service) reconcileSome(ctx context.Context, claim string, drive func(context.Context, string)) bool {
 	var ids []string
-	if err := s.db.Select(ctx, &ids, claim, s.owner, lease.Seconds()); err != nil {
+	if err := s.db.Select(ctx, &ids, claim, s.owner, lease.Seconds(), string(s.c.Mode)); err != nil {
 		if ctx.Err() == nil {
 			s.c.Log.WarnContext(ctx, "open payments cannot be read", "error", err)
 		}

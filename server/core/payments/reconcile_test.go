@@ -71,6 +71,24 @@ func TestReconcile_LeavesALeasedAttemptAlone(t *testing.T) {
 	s.wantBooks(0, 0)
 }
 
+// A server that was given real keys must not decide about the sandbox's attempts, nor the other way round.
+func TestReconcile_LeavesOtherModesAlone(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	id := s.leave(with(kenya("tok_visa"), "page-other-mode"))
+	s.expire(id, 25*time.Hour)
+	other := newService(t, s.db, s.c.URL)
+	other.c.Mode = Test
+	other.reconcile(t.Context())
+	if a := s.attempt(id); a.State != provider.Sent {
+		t.Errorf("a server of another mode made the attempt %s", a.State)
+	}
+	s.paid()
+	if found, err := other.Sweep(t.Context(), time.Now()); err != nil || found != 0 {
+		t.Errorf("the sweep of another mode found %d, %v", found, err)
+	}
+}
+
 func TestReconcile_AShopperWhoComesBackFinishesItAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -191,10 +191,11 @@ const (
 	// claimAttempt takes an attempt that nobody is working on.
 	claimAttempt = `UPDATE app._payment SET lease_until = now() + $3 * interval '1 second', lease_owner = $2
 	WHERE id = $1 AND state IN ('pending', 'sent', 'unknown', 'requires_action') AND (lease_until IS NULL OR lease_until < now())`
-	// claimDue takes all that the reconciler should look at now.
+	// claimDue takes some of what the reconciler should look at now. Attempts of another mode are left
+	// alone: this server's provider does not know them, and would seem to say that they never were.
 	claimDue = `UPDATE app._payment SET lease_until = now() + $2 * interval '1 second', lease_owner = $1
 	WHERE id IN (SELECT id FROM app._payment WHERE state IN ('pending', 'sent', 'unknown', 'requires_action')
-		AND next_try_at <= now() AND (lease_until IS NULL OR lease_until < now())
+		AND next_try_at <= now() AND (lease_until IS NULL OR lease_until < now()) AND mode = $3
 		ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED) RETURNING id`
 )
 
@@ -285,7 +286,8 @@ const (
 	markRefundTry = `UPDATE app._refund SET tries = tries + 1, ambiguous_seen = ambiguous_seen OR $2, updated_at = now() WHERE id = $1`
 	claimRefunds  = `UPDATE app._refund SET lease_until = now() + $2 * interval '1 second', lease_owner = $1
 	WHERE id IN (SELECT id FROM app._refund WHERE state IN ('sent', 'unknown', 'pending') AND next_try_at <= now()
-		AND (lease_until IS NULL OR lease_until < now()) ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED) RETURNING id`
+		AND (lease_until IS NULL OR lease_until < now()) AND (SELECT p.mode FROM app._payment p WHERE p.id = payment_id) = $3
+		ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED) RETURNING id`
 	// applyRefunds brings attempt, order and record in line with the refunds and disputes of a payment.
 	applyRefunds = `
 WITH s AS (SELECT coalesce(sum(amount), 0) AS refunded FROM app._refund WHERE payment_id = $1 AND state = 'succeeded'),
@@ -330,7 +332,7 @@ const (
 	beginSweep = `INSERT INTO app._sweep (day) VALUES ($1) ON CONFLICT (day) DO UPDATE SET started_at = now()
 	WHERE app._sweep.finished_at IS NULL AND app._sweep.started_at < now() - interval '1 hour' RETURNING 1`
 	finishSweep    = `INSERT INTO app._sweep (day, finished_at) VALUES ($1, now()) ON CONFLICT (day) DO UPDATE SET finished_at = now()`
-	selectDaysPaid = attemptColumns + ` WHERE p.state = 'succeeded' AND p.created_at >= $1 AND p.created_at < $2`
+	selectDaysPaid = attemptColumns + ` WHERE p.state = 'succeeded' AND p.created_at >= $1 AND p.created_at < $2 AND p.mode = $3`
 )
 
 // What operators look at.

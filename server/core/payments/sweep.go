@@ -60,7 +60,7 @@ func (s *Service) Sweep(ctx context.Context, day time.Time) (found int, err erro
 	from := day.UTC().Truncate(24 * time.Hour)
 	to := from.AddDate(0, 0, 1)
 	var ours []attempt
-	if err := s.db.Select(ctx, &ours, selectDaysPaid, from.Add(-time.Hour), to.Add(time.Hour)); err != nil {
+	if err := s.db.Select(ctx, &ours, selectDaysPaid, from.Add(-time.Hour), to.Add(time.Hour), string(s.c.Mode)); err != nil {
 		return 0, err
 	}
 	byCharge := make(map[string]attempt, len(ours))
