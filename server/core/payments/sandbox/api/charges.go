@@ -109,8 +109,8 @@ func payer(ctx context.Context, c *Call, in chargeInput) (Card, behaviour, error
 		id = *customer.DefaultSource
 	}
 	card, o, err := find[Card](ctx, c, kindCard, id, "source")
-	if err == nil && (card.Customer == nil || *card.Customer != customer.ID) {
-		err = wire.NoSuch("source", id, "source")
+	if wire.IsMissing(err) || err == nil && (card.Customer == nil || *card.Customer != customer.ID) {
+		err = wire.NotLinked(customer.ID, id)
 	}
 	if err != nil {
 		return Card{}, behaviour{}, err

@@ -110,6 +110,36 @@ func (c *Call) attach(ctx context.Context, u *Customer, token string) error {
 	return c.insert(ctx, kindCard, card.ID, card, hidden)
 }
 
+// createSource keeps one more card; the customer's default stays.
+func createSource(ctx context.Context, c *Call) (any, error) {
+	token := c.Form.Required("source")
+	if err := c.Form.Done(); err != nil {
+		return nil, err
+	}
+	u, o, err := lockPath[Customer](ctx, c, kindCustomer, "customer")
+	if err != nil {
+		return nil, err
+	}
+	if u.Deleted {
+		return nil, wire.NoSuch(kindCustomer, u.ID, "customer").Path()
+	}
+	before := u.DefaultSource
+	if err := c.attach(ctx, &u, token); err != nil {
+		return nil, err
+	}
+	card, _, err := find[Card](ctx, c, kindCard, *u.DefaultSource, "source")
+	if err != nil {
+		return nil, err
+	}
+	if before != nil {
+		return card, nil
+	}
+	if err := c.update(ctx, o, u, nil); err != nil {
+		return nil, err
+	}
+	return card, c.emit(ctx, "customer.updated", u, nil)
+}
+
 func getCustomer(ctx context.Context, c *Call) (any, error) { return c.get(ctx, kindCustomer, "id") }
 
 func listCustomers(ctx context.Context, c *Call) (any, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"math"
 
@@ -99,10 +100,16 @@ func (c *Call) get(ctx context.Context, kind, param string) (any, error) {
 // lockPath locks the object of the path's id; a 404 when there is none.
 func lockPath[T any](ctx context.Context, c *Call, kind, param string) (T, ledger.Object, error) {
 	v, o, err := lock[T](ctx, c, kind, c.ID, param)
-	if e, ok := err.(*wire.Error); ok { //nolint:errorlint // made just above
-		err = e.Path()
+	return v, o, notFound(err)
+}
+
+// notFound makes lock's and find's refusal a 404.
+func notFound(err error) error {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return e.Path()
 	}
-	return v, o, err
+	return err
 }
 
 // text returns nil for "".

@@ -104,9 +104,9 @@ func (c *Call) refund(ctx context.Context, which func() (string, error)) (r Refu
 	if err := settleRefunds(ctx, c); err != nil {
 		return r, ch, err
 	}
-	ch, o, err := lock[Charge](ctx, c, kindCharge, charge, "charge")
+	ch, o, err := lock[Charge](ctx, c, kindCharge, charge, "id")
 	if err != nil {
-		return r, ch, err
+		return r, ch, notFound(err)
 	}
 	var hidden chargeHidden
 	if err := unmarshal(o.Hidden, &hidden); err != nil {
@@ -203,7 +203,7 @@ func listRefunds(ctx context.Context, c *Call) (any, error) {
 
 func listChargeRefunds(ctx context.Context, c *Call) (any, error) {
 	if _, _, err := find[Charge](ctx, c, kindCharge, c.ID, "charge"); err != nil {
-		return nil, err
+		return nil, notFound(err)
 	}
 	if err := settleRefunds(ctx, c); err != nil {
 		return nil, err

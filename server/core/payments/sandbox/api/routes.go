@@ -106,6 +106,7 @@ func accountRoutes() []Route {
 		{get, "/v1/customers/:id", getCustomer, false},
 		{post, "/v1/customers/:id", updateCustomer, false},
 		{del, "/v1/customers/:id", deleteCustomer, false},
+		{post, "/v1/customers/:id/sources", createSource, false},
 
 		{get, "/v1/events", listEvents, false},
 		{get, "/v1/events/:id", getEvent, false},

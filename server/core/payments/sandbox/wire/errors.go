@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -67,6 +68,18 @@ func InvalidCode(code, param, format string, args ...any) *Error {
 // NoSuch is a 400 resource_missing about an id in a parameter; the id of a path makes it a 404, see Path.
 func NoSuch(kind, id, param string) *Error {
 	return InvalidCode("resource_missing", param, "No such %s: '%s'", kind, brief(id))
+}
+
+// NotLinked is the 404 about a card that the charged customer does not keep.
+func NotLinked(customer, id string) *Error {
+	e := InvalidCode("missing", "source", "Customer %s does not have a linked source with ID %s.", customer, brief(id))
+	return e.Path()
+}
+
+// IsMissing says whether err is NoSuch's.
+func IsMissing(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == "resource_missing"
 }
 
 // Path returns e as the 404 that an id in the path deserves.
