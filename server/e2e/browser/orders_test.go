@@ -180,7 +180,7 @@ func TestReal_WithoutJavaScript(t *testing.T) {
 	}
 	b.goTo(s.URL)
 	b.click("noscript a")
-	b.wait("document.querySelector('form[action=\"/checkout\"]')")
+	b.wait("document.querySelector('form[action=\"/orders/new\"]')")
 	browser.Resize(t, b.ctx, 320, 700)
 	b.want("document.documentElement.scrollWidth", "320")
 	b.shoot("nojs-shop")
@@ -193,6 +193,15 @@ func TestReal_WithoutJavaScript(t *testing.T) {
 	b.want("document.getElementById('print').hidden", "true")
 	b.shoot("nojs-paid")
 	wantBooks(t, s, "3 x Colombia|3000|succeeded")
+
+	link := orderLink(t, s)
+	rows(t, s, "update _payment set state = 'unknown', next_try_at = now() + interval '1 hour'")
+	rows(t, s, "update _order set status = 'open'")
+	b.goTo(link)
+	b.wantContains("document.body.innerText", "We are confirming your payment", "Do not pay again")
+	rows(t, s, "update _payment set state = 'succeeded'")
+	rows(t, s, "update _order set status = 'paid'")
+	b.wait(paidOrder) // by itself
 }
 
 // A shopper who pays and closes the tab at once: only the provider's notice tells the shop.

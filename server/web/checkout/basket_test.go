@@ -11,7 +11,7 @@ import (
 
 func (s *shop) post(form url.Values) *httptest.ResponseRecorder {
 	s.t.Helper()
-	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "/checkout", strings.NewReader(form.Encode()))
+	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "/orders/new", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
@@ -21,13 +21,13 @@ func (s *shop) post(form url.Values) *httptest.ResponseRecorder {
 func TestBasket_FormGoesToTheCheckout(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, nil)
-	w := s.get("/checkout")
+	w := s.get("/orders/new")
 	page := w.Body.String()
 	key := regexp.MustCompile(`name="order_key" value="([0-9a-f-]{36})"`).FindStringSubmatch(page)
 	if w.Code != 200 || key == nil || !strings.Contains(page, `name="bags-kenya-aa"`) || !strings.Contains(text(page), "Kenya AA") || strings.Contains(page, "<script") {
 		t.Fatalf("%d %s", w.Code, page)
 	}
-	if other := s.get("/checkout").Body.String(); strings.Contains(other, key[1]) {
+	if other := s.get("/orders/new").Body.String(); strings.Contains(other, key[1]) {
 		t.Error("two visitors get the same order key")
 	}
 	form := url.Values{"order_key": {key[1]}, "bags-kenya-aa": {"2"}, "bags-colombia": {"0"}, "bags-ethiopia": {""}, "email": {"ada@example.com"}}
@@ -72,10 +72,10 @@ func TestBasket_RefusalsKeepWhatWasTyped(t *testing.T) {
 			t.Errorf("%s: what was typed is lost", name)
 		}
 	}
-	if w := s.do("POST", "/checkout", "%zz"); w.Code != 400 {
+	if w := s.do("POST", "/orders/new", "%zz"); w.Code != 400 {
 		t.Errorf("an unreadable form: %d", w.Code)
 	}
-	if w := s.do("POST", "/checkout", strings.Repeat("x", 100<<10)); w.Code != 413 {
+	if w := s.do("POST", "/orders/new", strings.Repeat("x", 100<<10)); w.Code != 413 {
 		t.Errorf("a large form: %d", w.Code)
 	}
 	if n := s.count(`SELECT count(*) FROM app._order`); n != 0 {

@@ -61,7 +61,9 @@ func say(p *pages.Order, v payments.View) {
 	case payments.StatusProcessing:
 		p.Icon, p.Heading, p.Warning = "wait", "We are confirming your payment", "Do not pay again."
 		p.Lead = "This can take a minute, and this page stays valid."
-		p.Refresh = refreshAfter(v)
+		if p.Refresh = refreshAfter(v); p.Refresh > hasty {
+			p.Lead = "It takes longer than usual, and we are looking into it. This page stays valid: you can come back to it at any time."
+		}
 	case payments.StatusPaid:
 		p.Icon, p.Heading, p.Receipt = "paid", "Thank you. Your payment went through.", true
 		p.Lead, p.Retry = "This is your receipt. Keep this page's address: it shows how your order stands at any time.", "Buy more beans"

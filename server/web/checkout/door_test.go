@@ -147,7 +147,7 @@ var states = map[string]struct {
 			s.exec(doubtAttempt, id)
 			s.exec(`UPDATE app._order SET created_at = now() - interval '1 hour' WHERE id = $1`, id)
 		},
-		says: []string{"Do not pay again"}, markup: []string{`content="30"`},
+		says: []string{"Do not pay again", "longer than usual"}, markup: []string{`content="30"`},
 	},
 	"failed": {
 		set:  func(s *shop, id string) { s.exec(failAttempt, id) },

@@ -105,13 +105,16 @@ func (d *Door) page(w http.ResponseWriter, r *http.Request, status int, name str
 	_, _ = w.Write(body) // the shopper may be gone
 }
 
-// eager is how long after its start an order's page looks again every few seconds. Later, it takes its time.
-const eager = 3 * time.Minute
+// An order's page looks again every few seconds while its order is young. Later, it takes its time.
+const (
+	eager  = 3 * time.Minute
+	hasty  = 3 // seconds
+	steady = 30
+)
 
-// refreshAfter is in seconds.
 func refreshAfter(v payments.View) int {
 	if time.Since(v.CreatedAt) < eager {
-		return 3
+		return hasty
 	}
-	return 30
+	return steady
 }
