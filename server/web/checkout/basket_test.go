@@ -59,7 +59,7 @@ func TestBasket_RefusalsKeepWhatWasTyped(t *testing.T) {
 		"nothing":     {url.Values{"order_key": {key}}, "Choose at least one bag"},
 		"words":       {url.Values{"order_key": {key}, "bags-kenya-aa": {"many"}}, "Choose at least one bag"},
 		"too many":    {url.Values{"order_key": {key}, "bags-kenya-aa": {"100"}}, "at most 99"},
-		"negative":    {url.Values{"order_key": {key}, "bags-kenya-aa": {"-1"}}, "Choose at least one bag"},
+		"negative":    {url.Values{"order_key": {key}, "bags-kenya-aa": {"-1"}, "bags-colombia": {"1"}}, "Choose at least one bag"},
 		"unknown":     {url.Values{"order_key": {key}, "bags-tea": {"1"}}, "You have not been charged"},
 		"e-mail":      {url.Values{"order_key": {key}, "bags-kenya-aa": {"1"}, "email": {"<b>nobody"}}, "e-mail address does not look right"},
 		"without key": {url.Values{"bags-kenya-aa": {"1"}}, "You have not been charged"},
