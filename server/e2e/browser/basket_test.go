@@ -272,5 +272,6 @@ func TestCheckout_BackFromTheBrowsersCache(t *testing.T) {
 	b.wait("document.getElementById('pay').disabled")
 	s.change(func() { s.order = "paid" })
 	b.text("void dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+	b.want(shopReady, "true") // at once
 	b.wait(shopReady + " && " + noticeText + ".includes('already paid')")
 }
