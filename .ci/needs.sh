@@ -152,6 +152,48 @@ need_clients() {
   done
 }
 
+# python_for old|new: a Python that runs that client and makes virtual environments. The test that skips
+# without one (server/e2e/clients/python_test.go) looks in the same way.
+python_for() {
+  local name fit='(3, 10) <= v'
+  [ "$1" = new ] || fit='(3, 10) <= v < (3, 12)'
+  for name in python3.11 python3.10 python3; do
+    if "$name" -c "import ensurepip, sys, venv; v = sys.version_info; sys.exit(not ($fit))" 2>/dev/null; then
+      echo "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+need_python() {
+  python_for new >/dev/null && return
+  install "Python, for the tests with the real Python clients" "python3 python3-venv" python@3.11
+}
+
+# The pinned Python packages of the test clients, an old and a new set, each in an environment of its own.
+need_venvs() {
+  local which python file dir
+  for which in old new; do
+    file=server/e2e/clients/requirements-$which.txt
+    dir=server/e2e/clients/.venv-$which
+    cmp -s "$file" "$dir/requirements.txt" && "$dir/bin/python" -c '' 2>/dev/null && continue
+    if ! python=$(python_for "$which"); then
+      say "There is no Python here that runs $file; its test is skipped."
+      continue
+    fi
+    say "Installing the Python packages that $file pins: test clients."
+    rm -rf "$dir"
+    if "$python" -m venv "$dir" && "$dir/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --no-deps --only-binary :all: --require-hashes -r "$file" >&2; then
+      cp "$file" "$dir/requirements.txt"
+    else
+      rm -rf "$dir"
+      say "The Python packages of $file are not to be had here; its test is skipped."
+    fi
+  done
+}
+
 cd "$(dirname "$0")/.."
 case ${1:-} in
   run)
@@ -164,8 +206,10 @@ case ${1:-} in
     need_postgis
     need_chromium
     need_node
+    need_python
     need_cc
     need_clients
+    need_venvs
     ;;
   *) die "usage: .ci/needs.sh run|test" ;;
 esac

@@ -70,13 +70,20 @@ func needPackages(t *testing.T, names ...string) {
 	}
 }
 
-// node runs a script of this folder; it must end well within a minute.
+// node runs a script of this folder.
 func node(t *testing.T, args ...string) {
+	t.Helper()
+	run(t, "node", args...)
+}
+
+// run returns what a script of this folder says. It must end well within a minute and say "ok".
+func run(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "node", args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "ok ") {
-		t.Errorf("node %s: %v\n%s", strings.Join(args[:1], " "), err, out)
+		t.Errorf("%s %s: %v\n%s", program, args[0], err, out)
 	}
+	return string(out)
 }
