@@ -39,6 +39,9 @@ func New(c Config) *Door { return &Door{c: c, started: time.Now()} }
 func (d *Door) Register(r chi.Router) {
 	read(r, "/payments/config.json", web.Handler(d.config))
 	read(r, "/orders/page.js", d.file(pages.FS, "order.js", "text/javascript; charset=utf-8"))
+	for _, cut := range []string{"/orders", "/orders/*"} { // links that lost their end
+		read(r, cut, http.HandlerFunc(d.order))
+	}
 	read(r, "/orders/{id}", http.HandlerFunc(d.order))
 	read(r, "/orders/{id}/cancelled", http.HandlerFunc(d.left))
 	read(r, "/orders/{id}/status.json", web.Handler(d.orderStatus))

@@ -267,7 +267,7 @@ func TestOrder_NeedsTheWholeLink(t *testing.T) {
 	const other = "/orders/00000000-0000-4000-8000-000000000000"
 	for _, target := range []string{
 		"/orders/" + id, "/orders/" + id + "?t=", link[:len(link)-1], link + "A", "/orders/" + id + "?t=" + strings.ToLower(token) + "x", other + "?t=" + token,
-		"/orders/1?t=" + token, "/orders/%00?t=" + token, "/orders/" + strings.ToUpper(id) + "?t=%ff", "/orders/" + id + "/cancelled?t=wrong", "/orders/" + id + "/cancelled",
+		"/orders/1?t=" + token, "/orders", "/orders/", "/orders/" + id + "/cancel", "/orders/?t=" + token, "/orders/%00?t=" + token, "/orders/" + strings.ToUpper(id) + "?t=%ff", "/orders/" + id + "/cancelled?t=wrong", "/orders/" + id + "/cancelled",
 	} {
 		w := s.get(target)
 		if w.Code != 404 || !strings.Contains(text(w.Body.String()), "whole link") || w.Header().Get("Cache-Control") != "no-store" {
