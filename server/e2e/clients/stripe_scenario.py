@@ -38,6 +38,7 @@ def cards_and_charges():
     card = stripe.Customer.create_source(customer.id, source="tok_mastercard")
     second = stripe.Charge.create(amount=800, currency="usd", customer=customer.id, source=card.id)
     same(second.source.last4, "4444")
+    same([c.last4 for c in stripe.Customer.list_sources(customer.id, limit=5).data], ["4444", "4242"])
     order = dict(
         amount=1000, currency="usd", source="tok_visa", description="beans & <milk> \u2615",
         metadata={"order": "7"}, expand=["balance_transaction"],
@@ -45,6 +46,8 @@ def cards_and_charges():
     charge = stripe.Charge.create(idempotency_key="order-7", **order)
     same(stripe.Charge.create(idempotency_key="order-7", **order).id, charge.id)
     same(charge.balance_transaction.net, 941)
+    same(stripe.BalanceTransaction.retrieve(charge.balance_transaction.id).source, charge.id)
+    same(len(stripe.BalanceTransaction.list(limit=2).data), 2)
     same(charge.description, order["description"])
     same((charge.paid, charge.status, charge.metadata.order), (True, "succeeded", "7"))
     other = dict(order, amount=2000, idempotency_key="order-7")
@@ -82,8 +85,25 @@ def refunds(charge):
     same([r.id for r in stripe.Refund.list(charge=charge.id)], [rest.id, part.id])
     now = stripe.Charge.retrieve(charge.id, expand=["refunds"])
     same((now.amount_refunded, now.refunded, len(now.refunds.data)), (1000, True, 2))
+    if not new:
+        tell_as_before_2019()
     missing = {"http_status": 404, "code": "resource_missing", "error": "InvalidRequestError"}
     refused(stripe.Charge.retrieve, missing, id="ch_nothing")
+
+
+def tell_as_before_2019():
+    """What only the old library has: calls on objects and on the lists in them."""
+    charge = stripe.Charge.create(amount=1000, currency="usd", source="tok_visa", capture=False)
+    charge.capture(amount=900)
+    charge.description = "taken"
+    same(charge.save().description, "taken")
+    same(charge.refunds.create(amount=100).amount, 100)
+    same(charge.refund(amount=200).amount_refunded, 400)
+    customer = stripe.Customer.create(email="bob@example.com")
+    card = customer.sources.create(source="tok_visa")
+    same(card.last4, "4242")
+    customer.email = "rob@example.com"
+    same((customer.save().email, customer.save().default_source), ("rob@example.com", card.id))
 
 
 def intents():

@@ -21,6 +21,11 @@ func TestCustomers_KeepMoreThanOneCard(t *testing.T) {
 	if now.Text("default_source") != first.Text("id") || now.At("sources.data.1") == nil || now.At("sources.data.2") != nil {
 		t.Errorf("the customer keeps %s", now.Raw)
 	}
+	for query, want := range map[string]string{"": second.Text("id"), "object=card": second.Text("id"), "limit=1": second.Text("id"), "object=bank_account": ""} {
+		if page := s.Do(t, http.MethodGet, path+"/sources", query).OK(t); page.Text("data.0.id") != want {
+			t.Errorf("sources, %s: %s", query, page.Raw)
+		}
+	}
 	charge := "amount=1000&currency=usd&customer=" + u.Text("id")
 	if ch := post("/v1/charges", charge).OK(t); ch.Text("source.id") != first.Text("id") {
 		t.Errorf("the first card should have paid: %s", ch.Raw)

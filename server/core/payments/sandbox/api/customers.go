@@ -110,6 +110,18 @@ func (c *Call) attach(ctx context.Context, u *Customer, token string) error {
 	return c.insert(ctx, kindCard, card.ID, card, hidden)
 }
 
+// listSources lists cards. Nothing else is a source here, so another object makes an empty page.
+func listSources(ctx context.Context, c *Call) (any, error) {
+	if _, _, err := find[Customer](ctx, c, kindCustomer, c.ID, "customer"); err != nil {
+		return nil, notFound(err)
+	}
+	where := map[string]any{"customer": c.ID}
+	if object := c.Form.Text("object"); object != "" {
+		where["object"] = object
+	}
+	return c.page(ctx, ledger.Query{Kind: kindCard, Where: where})
+}
+
 // createSource keeps one more card; the customer's default stays.
 func createSource(ctx context.Context, c *Call) (any, error) {
 	token := c.Form.Required("source")

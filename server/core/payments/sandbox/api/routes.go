@@ -106,6 +106,7 @@ func accountRoutes() []Route {
 		{get, "/v1/customers/:id", getCustomer, false},
 		{post, "/v1/customers/:id", updateCustomer, false},
 		{del, "/v1/customers/:id", deleteCustomer, false},
+		{get, "/v1/customers/:id/sources", listSources, false},
 		{post, "/v1/customers/:id/sources", createSource, false},
 
 		{get, "/v1/events", listEvents, false},
@@ -123,6 +124,8 @@ func accountRoutes() []Route {
 		{get, "/v1/balance", getBalance, false},
 		{get, "/v1/balance_transactions", listBalanceTransactions, false},
 		{get, "/v1/balance_transactions/:id", getBalanceTransaction, false},
+		{get, "/v1/balance/history", listBalanceTransactions, false}, // as old clients call it
+		{get, "/v1/balance/history/:id", getBalanceTransaction, false},
 		{get, "/v1/account", getAccount, false},
 	}
 }

@@ -32,6 +32,16 @@ func Scenario(t *testing.T, s *Server) {
 	if byCustomer.Customer.ID != customer.ID || customer.DefaultSource == nil {
 		t.Errorf("charge of customer %v, card %v", byCustomer.Customer, customer.DefaultSource)
 	}
+	second, err := sc.PaymentSources.New(&stripe.PaymentSourceParams{
+		Customer: stripe.String(customer.ID), Source: &stripe.PaymentSourceSourceParams{Token: stripe.String("tok_mastercard")},
+	})
+	must(t, err)
+	kept := 0
+	for i := sc.PaymentSources.List(&stripe.PaymentSourceListParams{Customer: stripe.String(customer.ID)}); i.Next(); kept++ {
+	}
+	if second.Card == nil || second.Card.Last4 != "4444" || kept != 2 {
+		t.Errorf("second card %v, %d cards kept", second.Card, kept)
+	}
 	ch := chargeAndReplay(t, sc)
 	declineOf(t, sc)
 	refundOf(t, sc, ch)
