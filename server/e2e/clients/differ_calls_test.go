@@ -154,6 +154,8 @@ func ofKeys() []call {
 		post("once, other parameters", "charges", form+"&description=x", key("once")...),
 		post("once, after those", "charges", form, key("once")...),
 		post("once, elsewhere", "customers", "email=ada@example.com", key("once")...),
+		post("described once", "charges/{once}", "description=x", key("described")...),
+		post("described once, elsewhere", "charges/{hold}", "description=x", key("described")...),
 		post("declined once", "charges", usd+"&source=tok_chargeDeclined", key("declined")...),
 		post("declined once, again", "charges", usd+"&source=tok_chargeDeclined", key("declined")...),
 		post("broken once", "charges", usd+"&source=tok_500", key("broken")...),

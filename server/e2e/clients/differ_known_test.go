@@ -33,6 +33,8 @@ func known() []difference {
 			"a card_error is a 402, as stripe-node 282 shows"},
 		{"once, elsewhere", "http=400 type=idempotency_error", "http=200 object=customer of=once, elsewhere",
 			"the mock's keys hold for one path; Stripe's for the account"},
+		{"described once, elsewhere", "http=400 type=idempotency_error", charged + "hold status=succeeded",
+			"as for \"once, elsewhere\""},
 		{"invalid once, again", "replayed=false", "replayed=true",
 			"Stripe does not keep what failed validation"},
 		{"invalid once, repaired", charged + "invalid once, repaired status=succeeded", "http=400 type=idempotency_error",

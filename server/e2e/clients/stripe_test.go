@@ -81,6 +81,9 @@ func run(t *testing.T, program string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	if _, err := os.Stat(args[0]); err != nil { // so that a changed script makes an old result of this test stale
+		t.Fatal(err)
+	}
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "ok ") {
 		t.Errorf("%s %s: %v\n%s", program, args[0], err, out)

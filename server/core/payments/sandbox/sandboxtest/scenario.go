@@ -18,9 +18,9 @@ func (s *Server) Client() *client.API {
 	return client.New(SecretKey, &stripe.Backends{API: b, Connect: b, Uploads: b})
 }
 
-// Scenario is the one story that every client library tells: customer, charge by token, decline,
-// partial refund and one too much, get, lists, events, idempotent replay. clients/scenario.mjs tells it
-// to npm stripe.
+// Scenario is the one story that every client library tells: customer, charge by token, decline, partial
+// refund and one too much, get, lists, events, idempotent replay. In server/e2e/clients, stripe.mjs tells
+// it to npm stripe and stripe_scenario.py to Python's.
 func Scenario(t *testing.T, s *Server) {
 	sc := s.Client()
 	customer, err := sc.Customers.New(&stripe.CustomerParams{Email: stripe.String("ada@example.com"), Source: stripe.String("tok_visa")})
