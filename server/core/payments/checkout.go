@@ -259,14 +259,14 @@ func (s *Service) checkoutResult(ctx context.Context, id string) (lambda.Payment
 }
 
 // refresh brings a hosted attempt up to date with the provider. It is called by whoever hears of it: the
-// shopper's return, a notice, the reconciler. It returns the state that was found.
-func (s *Service) refresh(ctx context.Context, a attempt) (provider.State, error) {
+// shopper's return, a notice, the reconciler. It returns what was found.
+func (s *Service) refresh(ctx context.Context, a attempt) (provider.Outcome, error) {
 	o, err := s.advanceSession(ctx, a)
 	if err != nil {
-		return a.State, err
+		return o, err
 	}
 	_, err = s.settle(ctx, a, o, s.later(a, o))
-	return o.State, err
+	return o, err
 }
 
 // advanceSession opens the provider's page or asks what became of it.
@@ -289,7 +289,7 @@ func (s *Service) advanceSession(ctx context.Context, a attempt) (provider.Outco
 	}
 	o, err := ask(ctx, a.ProviderID, r)
 	if err != nil { // nothing is known better than before
-		return provider.Outcome{State: a.State, Cause: "the provider does not answer", URL: a.URL}, nil
+		return provider.Outcome{State: a.State, Cause: "the provider does not answer", URL: a.URL, Ambiguous: true}, nil
 	}
 	return o, nil
 }

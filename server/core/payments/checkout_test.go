@@ -60,7 +60,7 @@ func (s *shop) payAtPage(a attempt, method string) map[string]any {
 // comeBack is the shopper's return from the provider's page.
 func (s *shop) comeBack(p lambda.Payment) View {
 	s.t.Helper()
-	v, err := s.Order(s.t.Context(), p.OrderID, s.viewToken(p.OrderID), true)
+	v, err := s.Order(s.t.Context(), p.OrderID, s.viewToken(p.OrderID))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestCheckout_EverybodyWhoHearsOfItSettlesItOnce(t *testing.T) {
 	s.expire(a.ID, time.Minute)
 	var all sync.WaitGroup
 	for range 6 {
-		all.Go(func() { _, _ = s.Order(t.Context(), p.OrderID, s.viewToken(p.OrderID), true) })
+		all.Go(func() { _, _ = s.Order(t.Context(), p.OrderID, s.viewToken(p.OrderID)) })
 		all.Go(func() { s.reconcile(t.Context()) })
 		all.Go(func() {
 			if err := s.follow(t.Context(), event{Object: "checkout.session", ObjectID: a.ProviderID}); err != nil {
@@ -274,13 +274,29 @@ func TestCheckout_ConcurrentCallsOpenOnePage(t *testing.T) {
 	}
 }
 
+// The page says "nothing has been charged" only when the provider has just said so.
+func TestOrder_IsNotCalledOpenOnAGuess(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	p, a := s.atPage(basket("page-guess", 1, 0))
+	s.payAtPage(a, "pm_card_visa")
+	s.control("faults", map[string]any{"match": map[string]any{"method": "GET", "path": "/v1/checkout/*"}, "action": "status", "status": 503, "times": 1})
+	if v := s.comeBack(p); v.Status != StatusProcessing || !strings.Contains(v.Message, "Do not pay again") {
+		t.Errorf("while the provider does not answer: %+v", v)
+	}
+	if v := s.comeBack(p); v.Status != StatusPaid {
+		t.Errorf("afterwards: %+v", v)
+	}
+	s.wantBooks(1, 1)
+}
+
 func TestOrder_ItsLinkCannotBeGuessed(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	p, _ := s.atPage(basket("page-link", 1, 0))
 	other, _ := s.atPage(basket("page-link-other", 1, 0))
 	for name, token := range map[string]string{"none": "", "another order's": s.viewToken(other.OrderID), "cut": s.viewToken(p.OrderID)[:10]} {
-		if _, err := s.Order(t.Context(), p.OrderID, token, false); !fault.Is(err, "payments.no_order") {
+		if _, err := s.Order(t.Context(), p.OrderID, token); !fault.Is(err, "payments.no_order") {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if _, err := s.Cancel(t.Context(), p.OrderID, token); !fault.Is(err, "payments.no_order") {
@@ -288,7 +304,7 @@ func TestOrder_ItsLinkCannotBeGuessed(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", "x", "00000000-0000-0000-0000-000000000000", "'; drop table _order"} {
-		if _, err := s.Order(t.Context(), id, s.viewToken(id), false); !fault.Is(err, "payments.no_order") {
+		if _, err := s.Order(t.Context(), id, s.viewToken(id)); !fault.Is(err, "payments.no_order") {
 			t.Errorf("order %q: got %v", id, err)
 		}
 	}

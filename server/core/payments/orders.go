@@ -73,32 +73,37 @@ func (s *Service) viewToken(orderID string) string {
 }
 
 // Order returns what the holder of an order's link may see. A wrong link is not found, like an unknown
-// order. fresh asks the provider first, when the shopper comes back from its page.
-func (s *Service) Order(ctx context.Context, id, token string, fresh bool) (View, error) {
+// order. While the provider's page is open, the provider is asked first: the shopper may just have paid
+// there, so without its answer the order is processing and not open.
+func (s *Service) Order(ctx context.Context, id, token string) (View, error) {
 	if _, err := uuid.Parse(id); err != nil || !hmac.Equal([]byte(token), []byte(s.viewToken(id))) {
 		return View{}, notFound()
 	}
-	if fresh {
-		s.ask(ctx, id)
+	sure := s.ask(ctx, id)
+	v, err := s.view(ctx, id)
+	if v.Status == StatusOpen && !sure {
+		v.Status, v.Message = StatusProcessing, words.Of("processing").Message
 	}
-	return s.view(ctx, id)
+	return v, err
 }
 
 func notFound() error {
 	return fault.New(fault.NotFound, "payments.no_order", "there is no such order; check that the whole link was copied")
 }
 
-// ask brings the open attempt of an order up to date, as far as the provider answers in time.
-func (s *Service) ask(ctx context.Context, orderID string) {
+// ask brings the open attempt of an order up to date, and says whether the provider answered in time.
+func (s *Service) ask(ctx context.Context, orderID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	var a attempt
-	if err := s.db.Get(ctx, &a, selectLastAttempt, orderID); err != nil || a.Kind != kindSession || a.State.Final() {
-		return
+	if err := s.db.Get(ctx, &a, selectLastAttempt, orderID); err != nil || a.State != provider.RequiresAction {
+		return true
 	}
-	if _, err := s.refresh(ctx, a); err != nil {
+	o, err := s.refresh(ctx, a)
+	if err != nil {
 		s.c.Log.WarnContext(ctx, "an order could not be brought up to date", "order_id", orderID, "error", err)
 	}
+	return err == nil && !o.Ambiguous
 }
 
 // Cancel closes the provider's page of an order that the shopper left, and returns what the order is

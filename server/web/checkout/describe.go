@@ -55,9 +55,6 @@ func say(p *pages.Order, v payments.View) {
 	case payments.StatusOpen:
 		p.Icon, p.Heading, p.Checkout = "plain", "Your order is not paid yet", v.CheckoutURL
 		p.Lead, p.Retry = "Nothing has been charged. Go on to the secure checkout when you are ready.", "Back to the shop"
-		if v.CheckoutURL == "" {
-			p.Lead, p.Retry = "Nothing has been charged. You can start again in the shop.", "Start again"
-		}
 	case payments.StatusProcessing:
 		p.Icon, p.Heading, p.Warning = "wait", "We are confirming your payment", "Do not pay again."
 		p.Lead = "This can take a minute, and this page stays valid."

@@ -128,10 +128,6 @@ var states = map[string]struct {
 		markup:  []string{`rel="noreferrer">Continue`, `href="/"`},
 		without: []string{"http-equiv", "Total paid", "Print"},
 	},
-	"open without a page": {
-		set:  func(s *shop, id string) { s.exec(`UPDATE app._payment SET url = NULL WHERE order_id = $1`, id) },
-		says: []string{"Nothing has been charged", "Start again"}, without: []string{"Continue to secure checkout"},
-	},
 	"back from the checkout, not told yet": {
 		set: func(*shop, string) {}, query: "&cs=cs_test_1",
 		says: []string{"We are confirming your payment", "Do not pay again"}, never: []string{"not been charged", "othing has been charged", "Continue to secure"},

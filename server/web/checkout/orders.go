@@ -12,12 +12,12 @@ import (
 	"crema/server/web/checkout/pages"
 )
 
-// order shows an order to the holder of its link. The provider sends shoppers back here with cs, which
-// makes it worth asking the provider at once.
+// order shows an order to the holder of its link. The provider sends shoppers who have paid back here, with
+// cs.
 func (d *Door) order(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	returned := q.Get("cs") != ""
-	v, err := d.c.Payments.Order(r.Context(), chi.URLParam(r, "id"), q.Get("t"), returned)
+	v, err := d.c.Payments.Order(r.Context(), chi.URLParam(r, "id"), q.Get("t"))
 	if err != nil {
 		d.noOrder(w, r, err)
 		return
@@ -33,7 +33,7 @@ func (d *Door) left(w http.ResponseWriter, r *http.Request) {
 	note := ""
 	if fault.HasCode(err, fault.Unavailable) { // the provider's page stays open until it expires
 		note = "The checkout could not be closed just now. It closes by itself in half an hour."
-		v, err = d.c.Payments.Order(r.Context(), id, token, false)
+		v, err = d.c.Payments.Order(r.Context(), id, token)
 	}
 	if err != nil {
 		d.noOrder(w, r, err)
@@ -51,7 +51,7 @@ func (d *Door) left(w http.ResponseWriter, r *http.Request) {
 func (d *Door) orderStatus(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	returned := q.Get("cs") != ""
-	v, err := d.c.Payments.Order(r.Context(), chi.URLParam(r, "id"), q.Get("t"), returned)
+	v, err := d.c.Payments.Order(r.Context(), chi.URLParam(r, "id"), q.Get("t"))
 	if err != nil {
 		return err
 	}
