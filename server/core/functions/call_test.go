@@ -85,10 +85,9 @@ func TestInvoke_PanicsAndBadResultsStayInside(t *testing.T) {
 	}{
 		{"panic", func(context.Context, *lambda.Call) (any, error) { panic("at the disco") }, "functions.panic", "at the disco"},
 		{"panic with an error", func(context.Context, *lambda.Call) (any, error) { panic(errors.New("oh no")) }, "functions.panic", "oh no"},
-		{"nil map", func(context.Context, *lambda.Call) (any, error) {
-			var m map[string]int
-			m["a"] = 1
-			return m, nil
+		{"out of range", func(_ context.Context, c *lambda.Call) (any, error) {
+			none := []int{}
+			return none[len(c.Name)], nil
 		}, "functions.panic", "call_test.go"},
 		{"goexit", func(context.Context, *lambda.Call) (any, error) { runtime.Goexit(); return 1, nil }, "functions.panic", "stack"},
 		{"panic while encoding", func(context.Context, *lambda.Call) (any, error) { return angry{}, nil }, "functions.panic", "in the result"},

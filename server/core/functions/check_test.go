@@ -44,6 +44,7 @@ type everything struct {
 	Places  []address          `json:"places" lambda:"optional"`
 	ByName  map[string]address `json:"by_name" lambda:"optional"`
 	Untamed string             `lambda:"optional"`
+	//lint:ignore U1000 a field that JSON does not see
 	private int
 }
 

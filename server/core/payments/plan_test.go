@@ -32,8 +32,14 @@ func TestReconcile_ReadsByIndexOnly(t *testing.T) {
 		q    string
 		args []any
 	}{
-		{fillOrders, []any{1, 101_000}}, {fillAttempts, []any{1, 100_000, "succeeded"}}, {fillAttempts, []any{100_001, 101_000, "sent"}},
-		{fillRefunds, []any{1, 50_000}}, {fillNotices, []any{1, 50_000}}, {"ANALYZE app._payment", nil}, {"ANALYZE app._refund", nil}, {"ANALYZE app._provider_event", nil},
+		{fillOrders, []any{1, 101_000}},
+		{fillAttempts, []any{1, 100_000, "succeeded"}},
+		{fillAttempts, []any{100_001, 101_000, "sent"}},
+		{fillRefunds, []any{1, 50_000}},
+		{fillNotices, []any{1, 50_000}},
+		{"ANALYZE app._payment", nil},
+		{"ANALYZE app._refund", nil},
+		{"ANALYZE app._provider_event", nil},
 	} {
 		if _, err := db.Exec(t.Context(), fill.q, fill.args...); err != nil {
 			t.Fatal(err)

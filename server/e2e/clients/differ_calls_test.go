@@ -170,7 +170,7 @@ func ofKeys() []call {
 		post("refund once", "refunds", "charge={once}&amount=300", key("refund")...),
 		post("refund once, again", "refunds", "charge={once}&amount=300", key("refund")...),
 		get("refunded once", "charges/{once}", ""),
-		call{name: "read with a used key", method: "GET", path: "/v1/charges/{once}", headers: key("once")},
+		{name: "read with a used key", method: "GET", path: "/v1/charges/{once}", headers: key("once")},
 	}
 }
 
