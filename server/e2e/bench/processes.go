@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -227,17 +226,26 @@ func (b *bench) startProfiles() error {
 	return errors.Join(b.ours.cmd.Process.Signal(profileSignal), b.floor.cmd.Process.Signal(profileSignal))
 }
 
+// end stops the process, if it runs still.
+func (s *server) end(with os.Signal) {
+	if s == nil || s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(with)
+	_ = s.cmd.Wait()
+}
+
 // stop ends whatever was started and removes the folder.
 func (b *bench) stop() {
 	end := os.Signal(syscall.SIGTERM)
 	if b.profile != "" {
 		end = profileSignal
 	}
-	for _, s := range slices.Compact(append([]*server{b.ours, b.floor}, b.more...)) {
-		if s != nil && s.cmd != nil && s.cmd.Process != nil {
-			_ = s.cmd.Process.Signal(end)
-			_ = s.cmd.Wait()
-		}
+	for _, s := range []*server{b.ours, b.floor} {
+		s.end(end)
+	}
+	for _, s := range b.more { // they know nothing of profiles
+		s.end(syscall.SIGTERM)
 	}
 	if b.cluster != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
