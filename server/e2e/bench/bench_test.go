@@ -30,6 +30,18 @@ func TestRun_Quick(t *testing.T) {
 	}
 }
 
+func TestRun_QuickPayments(t *testing.T) {
+	t.Parallel()
+	o := options{root: testkit.Root(), payments: true}.quick()
+	var out strings.Builder
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(out.String(), "| process_payment ") + strings.Count(out.String(), "| ... at 5000 beside 1000"); got != 2*len(o.connections) {
+		t.Errorf("%d lines:\n%s", got, out.String())
+	}
+}
+
 func TestTable_TakesItsPlaceInTheFile(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/bench.md"
