@@ -114,8 +114,10 @@ func (b *bench) openTill(ctx context.Context, binary, name string, n int) (*till
 			return nil, err
 		}
 	}
-	env := []string{"DATABASE_URL=" + t.url, "HOST=" + t.server.addr, "API_KEY=" + apiKey, "MASTER_KEY=" + masterKey, "APP_NAME=bench",
-		"STRIPE_SANDBOX_URL=http://" + t.sandbox.addr}
+	env := []string{
+		"DATABASE_URL=" + t.url, "HOST=" + t.server.addr, "API_KEY=" + apiKey, "MASTER_KEY=" + masterKey, "APP_NAME=bench",
+		"STRIPE_SANDBOX_URL=http://" + t.sandbox.addr,
+	}
 	if err := b.launch(ctx, "server-"+name, t.server, env); err != nil {
 		return nil, err
 	}

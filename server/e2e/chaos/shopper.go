@@ -212,8 +212,10 @@ func mintedDouble(w *world, ctx context.Context, p *purchase, r *rand.Rand) {
 
 // mint makes a single-use token as the card form does, "" when the provider fails.
 func (w *world) mint(ctx context.Context) string {
-	form := url.Values{"card[number]": {"4242424242424242"}, "card[exp_month]": {"12"}, "card[exp_year]": {"2034"}, "card[cvc]": {"123"},
-		"key": {"pk_test_" + derive("sandbox publishable")}}
+	form := url.Values{
+		"card[number]": {"4242424242424242"}, "card[exp_month]": {"12"}, "card[exp_year]": {"2034"}, "card[cvc]": {"123"},
+		"key": {"pk_test_" + derive("sandbox publishable")},
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.stripe+"/v1/tokens", strings.NewReader(form.Encode()))
 	if err != nil {
 		return ""

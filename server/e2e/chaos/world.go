@@ -76,12 +76,6 @@ func (c *counter) add(name string) {
 	c.n[name]++
 }
 
-func (c *counter) get(name string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n[name]
-}
-
 // openWorld starts all but the shoppers. What it returns has to be closed in any case.
 func openWorld(ctx context.Context, o options) (*world, error) {
 	w := &world{o: o, history: &history{}, client: newClient()}

@@ -43,8 +43,10 @@ func sabotages() []sabotage {
 			`Outcome{State: Failed, Cause: "no clear reply", FailureCode: "payments_unavailable"}`,
 		}}},
 		{"the browser's price trusted", []patch{
-			{room + "pay.go", "if !ok || p.Price != nil && *p.Price != product.UnitAmount {",
-				"if ok && p.Price != nil {\n\t\tproduct.UnitAmount = *p.Price\n\t}\n\tif !ok {"},
+			{
+				room + "pay.go", "if !ok || p.Price != nil && *p.Price != product.UnitAmount {",
+				"if ok && p.Price != nil {\n\t\tproduct.UnitAmount = *p.Price\n\t}\n\tif !ok {",
+			},
 			{room + "store.go", "WHERE id = $3 AND name = $4 AND unit_amount = $5", "WHERE id = $3 AND name = $4 AND $5::bigint > 0"},
 		}},
 		{"a repeated webhook worked on again", []patch{{
