@@ -53,7 +53,7 @@ func killPlan(seed uint64, index int, short bool) kill {
 	r := stream(seed, "kill", index)
 	longest, deepest := 6*time.Second, 40
 	if short {
-		longest, deepest = 2*time.Second, 4
+		longest, deepest = 4*time.Second, 2
 	}
 	k := kill{nth: 1 + r.IntN(deepest), after: longest}
 	switch {

@@ -151,8 +151,10 @@ func (k *keeper) await(point kill, c *child) {
 	}
 	k.w.faults.add("kill: " + name)
 	k.mu.Lock()
-	k.next++
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	if name == point.point || k.next >= len(failpoints)-1 { // each point once, however long it takes
+		k.next++
+	}
 }
 
 // kills is how many the plan has had.
