@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -200,6 +201,39 @@ func TestRefund_ThatFailsLaterReopensTheOrder(t *testing.T) {
 	s.wantStatuses(a, "paid/succeeded")
 	if breaks, err := s.Breaks(t.Context()); err != nil || len(breaks) != 1 || breaks[0].Kind != "refund_failed" {
 		t.Errorf("%+v, %v", breaks, err)
+	}
+}
+
+// When all refunds have failed, the provider's charge says that nothing was refunded.
+func TestRefund_NewsOfALateFailureReopensTheOrder(t *testing.T) {
+	t.Parallel()
+	for name, hear := range map[string]func(*Service, attempt) error{
+		"notice": func(s *Service, a attempt) error {
+			return s.follow(t.Context(), event{Object: "refund", ObjectID: "re_1", ChargeID: a.ChargeID})
+		},
+		"recheck": func(s *Service, a attempt) error { return s.Recheck(t.Context(), a.ID, "operator") },
+	} {
+		s := newShop(t)
+		a := s.paid()
+		got, err := s.refund(a.ID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.wantStatuses(a, "refunded/refunded")
+		later := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/refunds" {
+				_, _ = fmt.Fprintf(w, `{"object":"list","data":[{"id":"re_1","amount":1000,"status":"failed","metadata":{"refund_id":"%s"}}]}`, got.ID)
+				return
+			}
+			_, _ = fmt.Fprintf(w, `{"id":"%s","amount":1000,"amount_refunded":0,"currency":"usd","status":"succeeded"}`, a.ChargeID)
+		}))
+		t.Cleanup(later.Close)
+		if err := hear(newService(t, s.db, later.URL), a); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := s.statuses(a); got != "paid/succeeded" {
+			t.Errorf("after a %s the order is %s", name, got)
+		}
 	}
 }
 

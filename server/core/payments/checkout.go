@@ -55,13 +55,17 @@ func (s *Service) OpenCheckout(ctx context.Context, c lambda.Checkout) (lambda.P
 			return refusal(b.refused), nil
 		case b.fresh:
 			return s.openSession(ctx, b.attempt)
-		case b.replace:
+		case b.replace && b.attempt.State == provider.RequiresAction:
 			if _, err := s.closeSession(ctx, b.attempt); err != nil {
 				return lambda.Payment{}, err
 			}
 			continue
 		}
-		return s.resume(ctx, b.attempt)
+		p, err := s.resume(ctx, b.attempt)
+		if err == nil && b.replace && p.Status == lambda.AtCheckout { // a page for the other basket has come to light
+			continue
+		}
+		return p, err
 	}
 	return lambda.Payment{}, fault.New(fault.Unavailable, "payments.contended", "this order is being changed elsewhere; try again")
 }
@@ -103,7 +107,7 @@ func (s *Service) beginCheckout(ctx context.Context, c lambda.Checkout) (b begun
 			return err
 		}
 		if last != nil && !last.over() {
-			b = begun{attempt: *last, replace: !slices.Equal(basket.Items, o.Items) && last.Kind == kindSession && last.State == provider.RequiresAction}
+			b = begun{attempt: *last, replace: !slices.Equal(basket.Items, o.Items) && last.Kind == kindSession}
 			return nil
 		}
 		var counted sold

@@ -312,3 +312,30 @@ func TestOrder_ItsLinkCannotBeGuessed(t *testing.T) {
 		t.Errorf("the link %s tells who it is for", p.StatusURL)
 	}
 }
+
+// The reply to the first basket was lost; its page must not be shown for another one.
+func TestCheckout_APageOfUnknownFateIsNotShownForAnotherBasket(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.control("faults", map[string]any{"match": map[string]any{"method": "POST", "path": "/v1/checkout/sessions"}, "action": "drop_after"})
+	if p := s.open(basket("page-hosted-lost", 5, 0)); p.Status != lambda.Processing {
+		t.Fatalf("got %+v", p)
+	}
+	if _, a := s.atPage(basket("page-hosted-lost", 0, 1)); a.Amount != 1000 {
+		t.Errorf("the shopper chose 1000 and is sent to a page for %d", a.Amount)
+	}
+}
+
+// Nobody may read "not charged" while a card payment of the same order is under way.
+func TestOrder_CancelledBeforeIsProcessingWhileACardIsCharged(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	p, _ := s.atPage(basket("page-cancel-card", 1, 0))
+	if _, err := s.Cancel(t.Context(), p.OrderID, s.viewToken(p.OrderID)); err != nil {
+		t.Fatal(err)
+	}
+	s.leave(with(kenya("tok_visa"), "page-cancel-card"))
+	if v := s.comeBack(p); v.Status != StatusProcessing {
+		t.Errorf("the page says %s: %s", v.Status, v.Message)
+	}
+}

@@ -176,8 +176,10 @@ func (s *Service) view(ctx context.Context, id string) (View, error) {
 }
 
 func (r orderRow) status() Status {
-	if r.order.Status != string(StatusOpen) {
-		return Status(r.order.Status)
+	over := attempt{State: provider.State(r.State)}.over()
+	// An order that was cancelled may be paid again: an attempt that is not over tells more.
+	if s := Status(r.order.Status); s != StatusOpen && (s != StatusCancelled || over) {
+		return s
 	}
 	switch provider.State(r.State) {
 	case provider.Failed, provider.Voided:

@@ -93,7 +93,7 @@ func orderKey(p lambda.TokenPayment) string {
 type begun struct {
 	attempt attempt
 	fresh   bool   // made now, leased to us, about to be sent
-	replace bool   // a checkout for another basket, to be closed first
+	replace bool   // a checkout for another basket, to be closed before it can be paid
 	refused string // code; nothing was made
 }
 

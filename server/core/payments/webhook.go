@@ -131,7 +131,7 @@ func (s *Service) followCharge(ctx context.Context, chargeID string) error {
 	case a.State != provider.Succeeded && facts.Succeeded:
 		s.report(ctx, "charge_after_end", a.ID, facts.ID, "the provider took money for an attempt that had ended without")
 		return nil
-	case facts.Refunded > 0 && a.ChargeID == facts.ID:
+	case a.ChargeID == facts.ID && (facts.Refunded > 0 || a.Refunded > 0): // a refund that failed is none at the provider any more
 		return s.syncRefunds(ctx, a)
 	}
 	return nil
