@@ -1,7 +1,9 @@
 package payments
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -337,5 +339,26 @@ func TestOrder_CancelledBeforeIsProcessingWhileACardIsCharged(t *testing.T) {
 	s.leave(with(kenya("tok_visa"), "page-cancel-card"))
 	if v := s.comeBack(p); v.Status != StatusProcessing {
 		t.Errorf("the page says %s: %s", v.Status, v.Message)
+	}
+}
+
+// A bank debit can fail days after the checkout was completed.
+func TestCheckout_ASlowPaymentThatFailsEndsTheAttempt(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]provider.State{
+		"processing": provider.Unknown, "requires_payment_method": provider.Failed, "canceled": provider.Failed,
+	} {
+		s := newShop(t)
+		_, a := s.atPage(basket("page-hosted-slow", 1, 0))
+		bank := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"id":"%s","status":"complete","payment_status":"unpaid","payment_intent":{"id":"pi_1","status":"%s"}}`, a.ProviderID, status)
+		}))
+		t.Cleanup(bank.Close)
+		if err := newService(t, s.db, bank.URL).follow(t.Context(), event{Object: "checkout.session", ObjectID: a.ProviderID}); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.attempt(a.ID).State; got != want {
+			t.Errorf("while the payment is %s the attempt is %s, want %s", status, got, want)
+		}
 	}
 }

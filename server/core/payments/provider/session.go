@@ -102,10 +102,18 @@ func ofSession(s *stripe.CheckoutSession, r SessionRequest) Outcome {
 		o.State, o.Cause, o.URL = Voided, "the checkout expired", ""
 	case s.Status == stripe.CheckoutSessionStatusComplete && s.PaymentStatus == stripe.CheckoutSessionPaymentStatusPaid:
 		return paidSession(o, s, r)
+	case s.Status == stripe.CheckoutSessionStatusComplete && gaveUp(s.PaymentIntent):
+		o.State, o.Cause, o.URL, o.FailureCode = Failed, "the payment failed after the checkout", "", "card_declined"
 	case s.Status == stripe.CheckoutSessionStatusComplete:
 		o.State, o.Cause, o.URL = Unknown, "the checkout is complete but not paid yet", ""
 	}
 	return o
+}
+
+// gaveUp says that a slow way to pay (a bank debit, a voucher) ended without money. A complete checkout
+// cannot be paid again.
+func gaveUp(pi *stripe.PaymentIntent) bool {
+	return pi != nil && (pi.Status == stripe.PaymentIntentStatusRequiresPaymentMethod || pi.Status == stripe.PaymentIntentStatusCanceled)
 }
 
 func paidSession(o Outcome, s *stripe.CheckoutSession, r SessionRequest) Outcome {
