@@ -276,7 +276,7 @@ func (s *Service) claim(ctx context.Context, a attempt, token string) bool {
 	if a.State.Final() || a.Kind != kindCharge || !bytes.Equal(a.TokenHash, seal.Hash(token)) {
 		return false
 	}
-	n, err := s.db.Exec(ctx, claimAttempt, a.ID, s.owner, lease.Seconds())
+	n, err := s.db.Exec(ctx, claimAttempt, a.ID, s.owner, lease.Seconds(), string(s.c.Mode))
 	return err == nil && n == 1
 }
 

@@ -59,7 +59,7 @@ func (s *Service) Recheck(ctx context.Context, paymentID, by string) error {
 		}
 		return err
 	}
-	claim, args := claimAttempt, []any{a.ID, s.owner, lease.Seconds()}
+	claim, args := claimAttempt, []any{a.ID, s.owner, lease.Seconds(), string(s.c.Mode)}
 	if a.State == provider.NeedsReview {
 		claim, args = reopen, append(args, by)
 	}
@@ -69,7 +69,7 @@ func (s *Service) Recheck(ctx context.Context, paymentID, by string) error {
 			return err
 		}
 		if n == 0 {
-			return fault.New(fault.Unavailable, "payments.busy", "a server is working on this payment just now; look again in a moment")
+			return fault.New(fault.Unavailable, "payments.busy", "a server is working on this payment just now, or it was made in another mode than %s; look again in a moment", s.c.Mode)
 		}
 		s.drive(context.WithoutCancel(ctx), a.ID)
 		return s.closeReview(ctx, a.ID, by)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"crema/server/base/fault"
 	"crema/server/core/payments/provider"
 	"crema/server/lambda"
 )
@@ -78,10 +79,19 @@ func TestReconcile_LeavesOtherModesAlone(t *testing.T) {
 	id := s.leave(with(kenya("tok_visa"), "page-other-mode"))
 	s.expire(id, 25*time.Hour)
 	other := newService(t, s.db, s.c.URL)
-	other.c.Mode = Test
+	other.c.Mode, other.patience = Test, 50*time.Millisecond
 	other.reconcile(t.Context())
 	if a := s.attempt(id); a.State != provider.Sent {
 		t.Errorf("a server of another mode made the attempt %s", a.State)
+	}
+	if err := other.Recheck(t.Context(), id, "operator"); !fault.Is(err, "payments.busy") {
+		t.Errorf("recheck by a server of another mode: %v", err)
+	}
+	if got, err := other.PayWithToken(t.Context(), with(kenya("tok_visa"), "page-other-mode")); err != nil || got.Status != lambda.Processing {
+		t.Errorf("a shopper at a server of another mode: %+v, %v", got, err)
+	}
+	if a := s.attempt(id); a.State != provider.Sent {
+		t.Errorf("asked to, a server of another mode made the attempt %s", a.State)
 	}
 	s.paid()
 	if found, err := other.Sweep(t.Context(), time.Now()); err != nil || found != 0 {

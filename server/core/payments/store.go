@@ -188,9 +188,9 @@ const (
 	WHERE state IN ('pending', 'sent', 'unknown', 'requires_action') AND lease_until IS NOT NULL AND lease_owner <> $1`
 	dropRefundLeases = `UPDATE app._refund SET lease_until = NULL, next_try_at = now()
 	WHERE state IN ('sent', 'unknown', 'pending') AND lease_until IS NOT NULL AND lease_owner <> $1`
-	// claimAttempt takes an attempt that nobody is working on.
+	// claimAttempt takes an attempt of this mode that nobody is working on.
 	claimAttempt = `UPDATE app._payment SET lease_until = now() + $3 * interval '1 second', lease_owner = $2
-	WHERE id = $1 AND state IN ('pending', 'sent', 'unknown', 'requires_action') AND (lease_until IS NULL OR lease_until < now())`
+	WHERE id = $1 AND state IN ('pending', 'sent', 'unknown', 'requires_action') AND (lease_until IS NULL OR lease_until < now()) AND mode = $4`
 	// claimDue takes some of what the reconciler should look at now. Attempts of another mode are left
 	// alone: this server's provider does not know them, and would seem to say that they never were.
 	claimDue = `UPDATE app._payment SET lease_until = now() + $2 * interval '1 second', lease_owner = $1
@@ -366,9 +366,9 @@ const (
 	closeBreakByID = `UPDATE app._reconciliation_break SET closed_at = now(), closed_by = $2 WHERE id = $1 AND closed_at IS NULL`
 	// reopen lets the reconciler look at what it had given up.
 	reopen = `WITH p AS (UPDATE app._payment SET state = 'unknown', lease_until = now() + $3 * interval '1 second', lease_owner = $2,
-		updated_at = now() WHERE id = $1 AND state = 'needs_review' RETURNING id)
+		updated_at = now() WHERE id = $1 AND state = 'needs_review' AND mode = $4 RETURNING id)
 	INSERT INTO app._payment_transition (payment_id, from_state, to_state, cause, actor)
-	SELECT id, 'needs_review', 'unknown', 'looked at again', $4 FROM p`
+	SELECT id, 'needs_review', 'unknown', 'looked at again', $5 FROM p`
 	claimRefundsOf = `UPDATE app._refund SET lease_until = now() + $3 * interval '1 second', lease_owner = $2
 	WHERE payment_id = $1 AND state IN ('sent', 'unknown', 'pending') AND (lease_until IS NULL OR lease_until < now()) RETURNING id`
 	// selectHealth reads by indexes only: of what is open, waits or needs somebody.
