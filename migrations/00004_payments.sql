@@ -84,8 +84,8 @@ CREATE INDEX _payment_due ON app._payment (next_try_at)
   WHERE state IN ('pending', 'sent', 'unknown', 'requires_action');
 CREATE INDEX _payment_review ON app._payment (updated_at) WHERE state = 'needs_review';
 CREATE INDEX _payment_created ON app._payment (created_at);
-CREATE INDEX _payment_client_declined ON app._payment (client_hash, created_at) WHERE state = 'failed';
-CREATE INDEX _payment_email_declined ON app._payment (email_hash, created_at) WHERE state = 'failed';
+CREATE INDEX _payment_client_declined ON app._payment (client_hash, created_at) WHERE state IN ('failed', 'sent');
+CREATE INDEX _payment_email_declined ON app._payment (email_hash, created_at) WHERE state IN ('failed', 'sent');
 
 CREATE TABLE app._payment_transition (
   payment_id uuid NOT NULL REFERENCES app._payment (id),

@@ -347,6 +347,21 @@ func TestNotice_DuplicatesAndDisorderSettleOnce(t *testing.T) {
 	s.wantBooks(1, 1)
 }
 
+// One attempt, two charges: nobody hears of it but the operator.
+func TestNotice_OfASecondChargeIsReported(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	a := s.paid()
+	second := url.Values{"amount": {"1000"}, "currency": {"usd"}, "source": {"tok_visa"}, "metadata[install]": {"test"}, "metadata[payment_id]": {a.ID}}
+	ch := s.ask(http.MethodPost, "/v1/charges", "sk_test_shopshop", second, nil)
+	if err := s.follow(t.Context(), event{Object: "charge", ObjectID: ch["id"].(string)}); err != nil {
+		t.Fatal(err)
+	}
+	if breaks, err := s.Breaks(t.Context()); err != nil || len(breaks) != 1 || breaks[0].Kind != "second_charge" {
+		t.Errorf("%+v, %v", breaks, err)
+	}
+}
+
 // The daily sweep notes what the books do not explain, once.
 func TestSweep_NotesEveryDifferenceOnce(t *testing.T) {
 	t.Parallel()
@@ -376,7 +391,7 @@ func TestSweep_NotesEveryDifferenceOnce(t *testing.T) {
 	for _, b := range breaks {
 		kinds[b.Kind]++
 	}
-	if err != nil || kinds["orphan_charge"] != 2 || kinds["missing_charge"] != 1 || len(breaks) != 3 {
+	if err != nil || kinds["orphan_charge"] != 2 || kinds["missing_charge"] != 1 || kinds["second_charge"] != 1 || len(breaks) != 4 {
 		t.Errorf("breaks %v, %v", kinds, err)
 	}
 	if a := s.attempt(elsewhere.ID); a.Refunded != 100 {

@@ -114,7 +114,7 @@ func (s *Service) beginCheckout(ctx context.Context, c lambda.Checkout) (b begun
 		if err := tx.Get(ctx, &counted, declines, who.client, who.email); err != nil {
 			return err
 		}
-		if b = (begun{refused: firstOf(code, shut, s.c.Limits.over(counted), s.c.Limits.perOrder(last))}); b.refused != "" {
+		if b = (begun{refused: firstOf(code, shut, s.c.Limits.over(counted))}); b.refused != "" {
 			return nil
 		}
 		basket.Key, basket.Email, basket.UserID = key, c.Email, acl.FromContext(ctx).UserID
@@ -125,13 +125,6 @@ func (s *Service) beginCheckout(ctx context.Context, c lambda.Checkout) (b begun
 
 // over says that another attempt may begin.
 func (a attempt) over() bool { return a.State == provider.Failed || a.State == provider.Voided }
-
-func (l Limits) perOrder(last *attempt) string {
-	if last != nil && last.Number >= l.AttemptsPerOrder {
-		return "too_many_attempts"
-	}
-	return ""
-}
 
 func firstOf(codes ...string) string {
 	for _, c := range codes {
@@ -265,6 +258,9 @@ func (s *Service) checkoutResult(ctx context.Context, id string) (lambda.Payment
 // refresh brings a hosted attempt up to date with the provider. It is called by whoever hears of it: the
 // shopper's return, a notice, the reconciler. It returns what was found.
 func (s *Service) refresh(ctx context.Context, a attempt) (provider.Outcome, error) {
+	if a.Mode != "" && a.Mode != string(s.c.Mode) { // this provider knows nothing of it
+		return provider.Outcome{State: a.State, Ambiguous: true}, nil
+	}
 	o, err := s.advanceSession(ctx, a)
 	if err != nil {
 		return o, err

@@ -142,3 +142,19 @@ func TestBreaker_RefusesNewAttempts(t *testing.T) {
 	}
 	s.wantBooks(0, 0)
 }
+
+// What is refused for our own fault says nothing about the shopper's card.
+func TestLimits_RefusalsOfOurOwnDoNotCount(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.c.Limits.DeclinesPerEmail = 2
+	for range 3 {
+		if got := s.pay(kenya("tok_1AAAAAAAAAAAAAAAAAAAAAAA")); got.Code != "token_already_used" && got.Code != "too_many_attempts" {
+			t.Fatalf("got %+v", got)
+		}
+		s.pay(with(kenya("tok_1BBBBBBBBBBBBBBBBBBBBBBB"), "page-own-fault"))
+	}
+	if got := s.pay(kenya("tok_visa")); got.Status != lambda.Paid {
+		t.Errorf("got %+v", got)
+	}
+}

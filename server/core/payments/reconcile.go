@@ -15,6 +15,7 @@ import (
 // after a quarter of an hour the shopper has left, so nothing is charged any more: only looked up.
 const (
 	replayWithin = 15 * time.Minute
+	voidAfter    = 20 * time.Minute // a post that began just before replayWithin has long been answered
 	reviewAfter  = 10 * time.Minute // when the provider keeps answering with its own error
 	keyKept      = 23 * time.Hour   // a little less than the provider keeps idempotency keys
 	sendTries    = 3
@@ -221,7 +222,7 @@ func (s *Service) lookUp(ctx context.Context, a attempt, r provider.ChargeReques
 		return o
 	case a.ErrorStored && a.age() >= reviewAfter:
 		return provider.Outcome{State: provider.NeedsReview, Cause: "the provider answers with an error and shows no charge"}
-	case !a.ErrorStored && a.age() >= replayWithin:
+	case !a.ErrorStored && a.age() >= voidAfter:
 		return provider.Outcome{State: provider.Voided, Cause: "the provider has no such charge"}
 	}
 	return provider.Outcome{State: provider.Unknown, Cause: "the provider shows no charge yet"}

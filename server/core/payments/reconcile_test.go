@@ -21,7 +21,8 @@ func TestReconcile_FinishesWhatADeadServerLeft(t *testing.T) {
 	}{
 		{"lost on the way", false, time.Minute, provider.Succeeded, 1},
 		{"charged", true, time.Minute, provider.Succeeded, 1},
-		{"lost on the way, shopper gone", false, 16 * time.Minute, provider.Voided, 0},
+		{"lost on the way, shopper gone", false, 21 * time.Minute, provider.Voided, 0},
+		{"lost on the way, a post may be under way", false, 16 * time.Minute, provider.Unknown, 0},
 		{"charged, shopper gone", true, 16 * time.Minute, provider.Succeeded, 1},
 		{"charged, key may be pruned", true, 25 * time.Hour, provider.Succeeded, 1},
 		{"lost, key may be pruned", false, 25 * time.Hour, provider.Voided, 0},

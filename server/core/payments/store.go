@@ -102,11 +102,14 @@ t AS (INSERT INTO app._payment_transition (payment_id, from_state, to_state, cau
 	SELECT $12::uuid, s.a, s.b, s.c, $19::text FROM o, (VALUES (NULL, 'pending', 'asked to pay'), ('pending', 'sent', 'sending')) s(a, b, c))
 SELECT (SELECT count(*) FROM o) AS made, by_client, by_email FROM lim`
 
-// declines counts the refused cards of the last hour for an address ($1) and an e-mail ($2). It stops
+// cardsFault leaves out refusals that say nothing about a card: our key, our request, a token used twice.
+const cardsFault = `kind = 'charge' AND coalesce(failure_code, '') NOT IN ('payments_unavailable', 'token_already_used')`
+
+// declines counts the refused cards, and those that are being tried, of the last hour for an address ($1) and an e-mail ($2). It stops
 // counting where every sensible limit has been passed.
-const declines = `SELECT (SELECT count(*) FROM (SELECT FROM app._payment WHERE client_hash = $1::bytea AND state = 'failed'
+const declines = `SELECT (SELECT count(*) FROM (SELECT FROM app._payment WHERE client_hash = $1::bytea AND state IN ('failed', 'sent') AND ` + cardsFault + `
 		AND created_at > now() - interval '1 hour' LIMIT 1000) c) AS by_client,
-	(SELECT count(*) FROM (SELECT FROM app._payment WHERE email_hash = $2::bytea AND state = 'failed'
+	(SELECT count(*) FROM (SELECT FROM app._payment WHERE email_hash = $2::bytea AND state IN ('failed', 'sent') AND ` + cardsFault + `
 		AND created_at > now() - interval '1 hour' LIMIT 1000) e) AS by_email`
 
 // sold is what sell tells.
@@ -117,7 +120,7 @@ type sold struct {
 }
 
 // declineRate counts the finished attempts of the last seconds, and how many of them were declined.
-const declineRate = `SELECT count(*) AS finished, count(*) FILTER (WHERE state = 'failed') AS declined FROM app._payment
+const declineRate = `SELECT count(*) AS finished, count(*) FILTER (WHERE state = 'failed' AND ` + cardsFault + `) AS declined FROM app._payment
 	WHERE created_at > now() - $1 * interval '1 second' AND state IN ('failed', 'succeeded')`
 
 // attempt is one row of _payment.
@@ -127,6 +130,7 @@ type attempt struct {
 	Number      int             `db:"attempt"`
 	Kind        string          `db:"kind"`
 	State       provider.State  `db:"state"`
+	Mode        string          `db:"mode"` // empty in an attempt that was just made
 	Key         string          `db:"idempotency_key"`
 	RequestJSON json.RawMessage `db:"request"`
 	TokenHash   []byte          `db:"token_hash"`
@@ -163,7 +167,7 @@ func (a attempt) request(into any) error {
 	return nil
 }
 
-const attemptColumns = `SELECT p.id, p.order_id, p.attempt, p.kind, p.state, p.idempotency_key, p.request, p.token_hash,
+const attemptColumns = `SELECT p.id, p.order_id, p.attempt, p.kind, p.state, p.mode, p.idempotency_key, p.request, p.token_hash,
 	p.token_sealed, coalesce(p.provider_id, '') AS provider_id, coalesce(p.charge_id, '') AS charge_id,
 	coalesce(p.url, '') AS url, p.amount, p.currency, p.amount_refunded, coalesce(p.dispute_id, '') AS dispute_id, coalesce(p.dispute_state, '') AS dispute_state,
 	coalesce(p.failure_code, '') AS failure_code, p.ambiguous_seen, p.error_stored, p.tries,

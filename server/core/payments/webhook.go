@@ -131,6 +131,9 @@ func (s *Service) followCharge(ctx context.Context, chargeID string) error {
 	case a.State != provider.Succeeded && facts.Succeeded:
 		s.report(ctx, "charge_after_end", a.ID, facts.ID, "the provider took money for an attempt that had ended without")
 		return nil
+	case a.ChargeID != facts.ID && facts.Succeeded:
+		s.report(ctx, "second_charge", a.ID, facts.ID, "the provider took money a second time for one attempt")
+		return nil
 	case a.ChargeID == facts.ID && (facts.Refunded > 0 || a.Refunded > 0): // a refund that failed is none at the provider any more
 		return s.syncRefunds(ctx, a)
 	}

@@ -191,7 +191,7 @@ const (
 		THEN now() + interval '1 hour' ELSE now() END WHERE state IN ('pending', 'sent', 'unknown', 'requires_action')`
 	endRefundLeases = `UPDATE app._refund SET lease_until = NULL, next_try_at = CASE WHEN state = 'sent' AND get_byte(uuid_send(id), 0) % 3 = 2 AND $1
 		THEN now() + interval '1 hour' ELSE now() END WHERE state IN ('sent', 'unknown', 'pending')`
-	ageSome = `UPDATE app._payment SET sent_at = sent_at - interval '16 minutes'
+	ageSome = `UPDATE app._payment SET sent_at = sent_at - interval '21 minutes'
 		WHERE state IN ('pending', 'sent', 'unknown', 'requires_action') AND (get_byte(uuid_send(id), 0) % 3 = 1 OR error_stored)`
 	ageAll = `UPDATE app._payment SET sent_at = sent_at - interval '25 hours', created_at = created_at - interval '25 hours'
 		WHERE state IN ('pending', 'sent', 'unknown', 'requires_action')`

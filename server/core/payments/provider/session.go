@@ -132,5 +132,6 @@ func paidSession(o Outcome, s *stripe.CheckoutSession, r SessionRequest) Outcome
 	return o
 }
 
-// SessionLife is how long a hosted checkout stays open: a little over the provider's minimum.
-const SessionLife = 31 * time.Minute
+// SessionLife is how long a hosted checkout stays open: the provider's minimum is half an hour, by its
+// own clock, and the request may have to be sent again.
+const SessionLife = 36 * time.Minute
