@@ -52,7 +52,7 @@ func (b *bench) preparePayments(ctx context.Context, o options) ([]benchCase, er
 		return nil, fmt.Errorf("the big shop: %w", err)
 	}
 	pay := newRequest("POST", "/lambda/process_payment", "X-Skygear-Api-Key: "+apiKey+"\r\n",
-		`{"product_name":"Kenya AA","product_price":1000,"stripe_token":"tok_visa","user_email":"ada@example.com","order_key":"`+keyMark+`"}`,
+		`{"product_name":"Kenya AA","product_price":1000,"stripe_token":"tok_visa","user_email":"`+keyMark+`@example.com","order_key":"`+keyMark+`"}`,
 		keyMark, randomKey)
 	cases := []benchCase{
 		{"process_payment", 0.8, 0, target{small.server, pay, 1}, target{floor, pay, 1}},
