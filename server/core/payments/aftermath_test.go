@@ -362,6 +362,21 @@ func TestNotice_OfASecondChargeIsReported(t *testing.T) {
 	}
 }
 
+// A refund of an old charge, whose notice was lost.
+func TestSweep_TakesOverRefundsOfOldCharges(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	a := s.paid()
+	s.control("clock", map[string]any{"advance_seconds": 72 * 3600})
+	s.ask(http.MethodPost, "/v1/refunds", "sk_test_shopshop", url.Values{"charge": {a.ChargeID}, "amount": {"400"}}, nil)
+	if _, err := s.Sweep(t.Context(), time.Now().UTC().Add(72*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if a = s.attempt(a.ID); a.Refunded != 400 {
+		t.Errorf("the ledger says %d", a.Refunded)
+	}
+}
+
 // The daily sweep notes what the books do not explain, once.
 func TestSweep_NotesEveryDifferenceOnce(t *testing.T) {
 	t.Parallel()

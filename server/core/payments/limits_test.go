@@ -109,6 +109,25 @@ func TestLimits_AWaveOfRefusedCardsClosesTheShopForAWhile(t *testing.T) {
 	}
 }
 
+// A price that the provider would refuse is a mistake in the catalogue, not something to find out by paying.
+func TestCatalogue_SellsNothingTheProviderWouldRefuse(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	if _, err := s.db.Exec(t.Context(), `UPDATE app._product SET unit_amount = $1 WHERE id = 'kenya-aa'`, 49); err != nil {
+		t.Fatal(err)
+	}
+	products, err := s.Products(t.Context())
+	if err != nil || len(products) != 2 {
+		t.Errorf("for sale: %+v, %v", products, err)
+	}
+	p := kenya("tok_visa")
+	p.Price = nil
+	if got := s.pay(p); got.Code != "product_not_found" {
+		t.Errorf("got %+v", got)
+	}
+	s.wantBooks(0, 0)
+}
+
 // Servers share what is counted.
 func TestLimits_CountOverAllServers(t *testing.T) {
 	t.Parallel()

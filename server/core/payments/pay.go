@@ -202,6 +202,8 @@ func (s *Service) join(ctx context.Context, tx *pg.Tx, p lambda.TokenPayment, ke
 		return begun{refused: "product_not_found"}, nil
 	case err != nil:
 		return begun{}, err
+	case product.price().Fault() != "":
+		return begun{refused: "product_not_found"}, nil
 	case p.Price != nil && *p.Price != product.UnitAmount, o != nil && o.Total != product.UnitAmount:
 		return begun{refused: "price_changed"}, nil
 	case o == nil: // somebody else was quicker, or the catalogue that we remember is not the present one

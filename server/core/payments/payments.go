@@ -86,7 +86,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		c: c, db: c.DB, provider: provider.New(c.SecretKey, c.URL, c.Log), breaker: provider.NewBreaker(), sealer: sealer,
-		catalog: catalogue{db: c.DB}, owner: uuid.NewString(), patience: replyAfter, kick: make(chan struct{}, 1),
+		catalog: catalogue{db: c.DB, log: c.Log}, owner: uuid.NewString(), patience: replyAfter, kick: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -150,15 +150,24 @@ func (s *Service) Stop(ctx context.Context) {
 // catalogue remembers the products. What it says is checked again by the statement that sells.
 type catalogue struct {
 	db    *pg.DB
+	log   *slog.Logger
 	mu    sync.Mutex
 	known map[string]Product // by name
 }
 
+// load reads what is for sale. What the provider would refuse to charge is not.
 func (c *catalogue) load(ctx context.Context) ([]Product, error) {
 	products := []Product{}
 	if err := c.db.Select(ctx, &products, selectProducts); err != nil {
 		return nil, err
 	}
+	products = slices.DeleteFunc(products, func(p Product) bool {
+		why := p.price().Fault()
+		if why != "" {
+			c.log.ErrorContext(ctx, "a product is not sold: the provider would refuse its price", "product_id", p.ID, "why", why)
+		}
+		return why != ""
+	})
 	byName := make(map[string]Product, len(products))
 	for _, p := range products {
 		byName[p.Name] = p

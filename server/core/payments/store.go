@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"crema/server/base/fault"
+	"crema/server/core/payments/money"
 	"crema/server/core/payments/provider"
 )
 
@@ -17,6 +18,8 @@ type Product struct {
 	Currency    string `db:"currency" json:"currency"`
 	UnitAmount  int64  `db:"unit_amount" json:"unit_amount"` // minor units
 }
+
+func (p Product) price() money.Money { return money.Money{Minor: p.UnitAmount, Currency: p.Currency} }
 
 const productColumns = `SELECT id, name, description, weight_grams, currency, unit_amount FROM app._product WHERE active`
 

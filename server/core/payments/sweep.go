@@ -85,8 +85,25 @@ func (s *Service) Sweep(ctx context.Context, day time.Time) (found int, err erro
 			found += s.missing(ctx, a)
 		}
 	}
+	if err := s.sweepRefunds(ctx, from, to); err != nil {
+		return found, err
+	}
 	_, err = s.db.Exec(ctx, finishSweep, from)
 	return found, err
+}
+
+// sweepRefunds takes over what was given back that day for charges of any age.
+func (s *Service) sweepRefunds(ctx context.Context, from, to time.Time) error {
+	charges, err := s.provider.RefundedCharges(ctx, from, to)
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "payments.unreachable", "the provider does not answer")
+	}
+	for _, id := range charges {
+		if err := s.followCharge(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compare holds one charge against the ledger.

@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/stripe/stripe-go/v76"
 )
@@ -78,4 +80,20 @@ func ofRefund(r *stripe.Refund) Refund {
 		out.State = RefundFailed
 	}
 	return out
+}
+
+// RefundedCharges returns the charges of which something was given back in [from, to), however old they
+// are.
+func (c Client) RefundedCharges(ctx context.Context, from, to time.Time) ([]string, error) {
+	params := &stripe.RefundListParams{CreatedRange: &stripe.RangeQueryParams{GreaterThanOrEqual: from.Unix(), LesserThan: to.Unix()}}
+	params.Limit = stripe.Int64(100)
+	params.Context = ctx
+	var charges []string
+	list := c.api.Refunds.List(params)
+	for list.Next() {
+		if ch := list.Refund().Charge; ch != nil && !slices.Contains(charges, ch.ID) {
+			charges = append(charges, ch.ID)
+		}
+	}
+	return charges, c.hide(ctx, "refunds cannot be listed", list.Err())
 }
