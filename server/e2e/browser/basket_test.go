@@ -236,7 +236,7 @@ func TestCheckout_AnUnansweredOrderThatWasShownIsNotCalledUncharged(t *testing.T
 	b.click("#pay")
 	b.wait(onHosted)
 	b.goTo(s.URL)
-	b.wait(shopReady)
+	b.wait(shopReady + " && " + noticeText + ".includes('still open')")
 	b.click("#pay")
 	b.wait(alertShown)
 	b.wantContains(alertText, "do not pay again")

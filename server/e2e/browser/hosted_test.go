@@ -51,9 +51,9 @@ func newHosted(t *testing.T) hostedCheckout {
 // pay fills the form with the keyboard alone.
 func (h hostedCheckout) pay(email, number string) {
 	h.t.Helper()
-	h.click("#number")
+	h.press("#number")
 	if email != "" {
-		h.click("#email")
+		h.press("#email")
 		h.keys(email + kb.Tab)
 	}
 	h.keys(number + kb.Tab + "12/40" + kb.Tab + "123" + kb.Enter)
@@ -97,7 +97,7 @@ func TestHosted_PaysWithoutScripts(t *testing.T) {
 	h.goTo(h.cs.URL)
 	h.wantContains("document.body.innerText", "This checkout is paid")
 	h.shoot("hosted-paid")
-	h.click(".back")
+	h.press(".back")
 	h.wait("document.body.innerText.includes('Receipt')")
 	h.shoot("hosted-receipt")
 	h.narrow()
@@ -110,19 +110,19 @@ func TestHosted_AsksTheBank(t *testing.T) {
 	h.wait("document.querySelector('[value=fail]')")
 	h.shoot("hosted-bank")
 	h.narrow()
-	h.click("[value=fail]")
+	h.press("[value=fail]")
 	h.wait("document.querySelector('[role=alert]')")
 	h.wantContains("document.querySelector('[role=alert]').innerText", "could not confirm", "not been charged")
 	h.pay("ada@example.com", "4000000000003220")
 	h.wait("document.querySelector('[value=complete]')")
-	h.click("[value=complete]")
+	h.press("[value=complete]")
 	h.wantPaid()
 }
 
 func TestHosted_CancelAndExpiry(t *testing.T) {
 	t.Parallel()
 	h := newHosted(t)
-	h.click(".back")
+	h.press(".back")
 	h.wait("location.pathname === '/cancelled'")
 	if _, err := h.s.Client().CheckoutSessions.Expire(h.cs.ID, nil); err != nil {
 		t.Fatal(err)

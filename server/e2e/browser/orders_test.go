@@ -43,7 +43,7 @@ func (b *tab) payHosted(number string) {
 	if b.text("document.querySelector('#email') ? 'asked' : ''") != "" {
 		b.do("e-mail", chromedp.SetValue(chromedp.CSS("#email"), "ada@example.com"))
 	}
-	b.click("#number")
+	b.press("#number")
 	b.keys(number + kb.Tab + "12/34" + kb.Tab + "123" + kb.Enter)
 }
 
@@ -191,13 +191,13 @@ func TestReal_WithoutJavaScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.goTo(s.URL)
-	b.click("noscript a")
+	b.press("noscript a")
 	b.wait("document.querySelector('form[action=\"/orders/new\"]')")
 	browser.Resize(t, b.ctx, 320, 700)
 	b.want("document.documentElement.scrollWidth", "320")
 	b.shoot("nojs-shop")
 	b.do("bags", chromedp.SetValue(chromedp.CSS("#bags-colombia"), "3"))
-	b.click("button.pay")
+	b.press("button.pay")
 	b.wait(atPay)
 	b.payHosted("4242424242424242")
 	b.wait(paidOrder)

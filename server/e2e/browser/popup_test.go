@@ -80,7 +80,7 @@ func TestPopup_EscapeAndCloseCallClosedOnce(t *testing.T) {
 	b.want("document.querySelectorAll('iframe').length + document.documentElement.style.overflow", "0")
 	b.click("#buy")
 	b.wait(popupStill)
-	b.click("#buy") // lands on the popup's backdrop, which keeps what was typed
+	b.press("#buy") // lands on the popup's backdrop, which keeps what was typed
 	b.want("document.querySelectorAll('iframe').length", "1")
 	b.text("void " + inFrame("getElementById('close').click()"))
 	b.wait("log.length === 6")
@@ -228,7 +228,7 @@ func TestPopup_RefusesSecretKeys(t *testing.T) {
 			s := newShopfront(t)
 			s.pages = map[string]string{"/old": oldPage("/stripe/checkout.js", "{key: '"+key+"'}")}
 			b := open(t, s.URL+"/old")
-			b.click("#buy")
+			b.press("#buy")
 			b.want("document.querySelectorAll('iframe').length", "0")
 			b.want("document.querySelectorAll('.stripe_checkout_notice[role=alert]').length", "1")
 			b.wantContains("document.querySelector('.stripe_checkout_notice').innerText", "pk_", why)

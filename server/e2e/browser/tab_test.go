@@ -99,9 +99,25 @@ func (b *tab) wait(condition string) {
 	b.t.Fatalf("waiting for %s: %v\npage says: %s", condition, err, b.text("document.body.innerText"))
 }
 
+// click presses the mouse in the middle of an element. A page that moves the element away in that moment, because an
+// answer arrives that shows a line above it, gets the press again: only what never reached the element is repeated.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+	for range 5 {
+		b.do("find "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+		b.text(fmt.Sprintf(`void (window.pressed = false, document.querySelector(%s).addEventListener('click', () => { window.pressed = true; }, {capture: true, once: true}))`, quote(selector)))
+		b.press(selector)
+		if missed, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("window.pressed === false")); err != nil || !missed {
+			return // without the mark another page is here already
+		}
+	}
+	b.t.Fatalf("click %s: it moves away each time", selector)
+}
+
+// press is click for where the press itself is watched: on a page that runs no scripts, or under something that covers it.
+func (b *tab) press(selector string) {
+	b.t.Helper()
+	b.do("press "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
 // keys types as a person does, into whatever has the focus.
