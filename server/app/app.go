@@ -64,6 +64,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
 		a.openRecords,
+		a.openRooms,
 		a.openPayments,
 		a.startPayments,
 		func(ctx context.Context) error { return a.openFunctions(fns) },
@@ -144,7 +145,6 @@ func (a *App) openRecords(ctx context.Context) error {
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
 	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, DevMode: a.c.DevMode})
-	a.rooms.users = users.New(a.db)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"crema/server/base/fault"
 	"crema/server/core/acl"
+	"crema/server/core/users"
 )
 
 // Credentials are what a request shows, wherever it carries them.
@@ -29,8 +30,25 @@ func (g *Gate) Credentials(r *http.Request) Credentials {
 type Accounts interface {
 	// Ensure makes the account when it does not exist.
 	Ensure(ctx context.Context, userID string) error
-	Roles(ctx context.Context, userID string) ([]string, error)
+	// Session finds what an access token stands for; an unknown one is fault.TokenRefused.
+	Session(ctx context.Context, token string) (users.Session, error)
+	// CheckUser and RequireUser refuse a user who is not verified where that is asked for; RequireUser
+	// also makes the user record when there is none.
+	CheckUser(ctx context.Context, userID string) error
+	RequireUser(ctx context.Context, userID string) error
 }
+
+// Caller is who a request acts for, as far as its checks have come.
+type Caller struct {
+	acl.Actor
+	session users.Session // of the token; the zero one without
+}
+
+// Admin says whether the caller holds the master key or is a user with an admin role.
+func (c Caller) Admin() bool { return c.Master() || c.UserID != "" && c.session.Admin }
+
+// anonymous is what stays of a caller whose account may not act.
+func (c Caller) anonymous() Caller { return Caller{Actor: acl.Actor{Key: c.Key, Address: c.Address}} }
 
 // Gate decides who a request acts for, as the preprocessors of Skygear v1 did.
 type Gate struct {
@@ -59,73 +77,133 @@ func (g *Gate) Key(c Credentials) (acl.KeyKind, error) {
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// Authenticate refuses a wrong key, a wrong token, and a request with neither.
-func (g *Gate) Authenticate(c Credentials) (acl.Actor, error) {
+// Keyed refuses a request without a key, or with a wrong one. Tokens are not looked at.
+func (g *Gate) Keyed(c Credentials) (Caller, error) {
 	kind, err := g.Key(c)
-	if err != nil {
-		return acl.Actor{}, err
+	if err == nil && kind == acl.NoKey {
+		err = keyMissing()
 	}
-	if c.Token != "" { // nobody can log in yet, so no token can be right
-		return acl.Actor{}, fault.New(fault.TokenRefused, "web.token_refused", "the access token is unknown or has expired; log in again")
-	}
-	actor := acl.Actor{Key: kind, Address: c.Address}
-	switch kind {
-	case acl.NoKey:
-		return actor, fault.New(fault.Unauthenticated, "web.key_missing", "send the API key in the header X-Skygear-Api-Key or as api_key")
-	case acl.MasterKey:
-		actor.UserID = c.UserID
-	}
-	return actor, nil
+	return Caller{Actor: acl.Actor{Key: kind, Address: c.Address}}, err
 }
 
-// Optional is Authenticate for whoever: a failure leaves an anonymous caller.
-func (g *Gate) Optional(c Credentials) acl.Actor {
-	actor, err := g.Authenticate(c)
-	if err != nil {
-		kind, _ := g.Key(c)
-		return acl.Actor{Key: kind, Address: c.Address}
-	}
-	return actor
+func keyMissing() *fault.Error {
+	return fault.New(fault.Unauthenticated, "web.key_missing", "send the API key in the header X-Skygear-Api-Key or as api_key")
 }
 
-// Inject completes an actor: the master key without a user acts as acl.God, and whoever it names has
-// an account from now on. An anonymous actor stays anonymous.
-func (g *Gate) Inject(ctx context.Context, a acl.Actor) (acl.Actor, error) {
-	if a.UserID == "" {
-		if !a.Master() {
-			return a, nil
-		}
-		a.UserID = acl.God
-	}
-	if a.Master() {
-		return a, g.accounts.Ensure(ctx, a.UserID)
-	}
-	roles, err := g.accounts.Roles(ctx, a.UserID)
-	a.Roles = roles
-	return a, err
-}
-
-// Require is Inject that refuses an anonymous actor.
-func (g *Gate) Require(ctx context.Context, a acl.Actor) (acl.Actor, error) {
-	a, err := g.Inject(ctx, a)
-	if err == nil && a.UserID == "" {
-		return a, fault.New(fault.Unauthenticated, "web.user_required", "log in first, or use the master key")
-	}
-	return a, err
-}
-
-// ForFunction is the gate of a function: a user, a key, or whoever comes. A user's account and roles
-// are looked up only where a function asks for a user.
-func (g *Gate) ForFunction(ctx context.Context, c Credentials, userRequired, keyRequired bool) (acl.Actor, error) {
+// Authenticate refuses a wrong key, a wrong token, and a request with neither. How the account of the
+// token stands is not looked at before Inject or Require.
+func (g *Gate) Authenticate(ctx context.Context, c Credentials) (Caller, error) {
+	kind, err := g.Key(c)
+	caller := Caller{Actor: acl.Actor{Key: kind, Address: c.Address}}
 	switch {
-	case userRequired:
-		a, err := g.Authenticate(c)
-		if err != nil {
-			return a, err
-		}
-		return g.Require(ctx, a)
-	case keyRequired:
-		return g.Authenticate(c)
+	case err != nil:
+		return caller, err
+	case c.Token != "":
+		return g.withToken(ctx, caller, c.Token)
+	case kind == acl.NoKey:
+		return caller, keyMissing()
+	case kind == acl.MasterKey:
+		caller.UserID = c.UserID
 	}
-	return g.Optional(c), nil
+	return caller, nil
+}
+
+func (g *Gate) withToken(ctx context.Context, c Caller, token string) (Caller, error) {
+	session, err := g.accounts.Session(ctx, token)
+	if err != nil {
+		return c, err
+	}
+	c.session, c.UserID, c.Roles = session, session.UserID, session.Roles
+	return c, nil
+}
+
+// Optional is Authenticate for whoever: a failure leaves an anonymous caller, and so does an account
+// that may not act.
+func (g *Gate) Optional(ctx context.Context, c Credentials) Caller {
+	caller, err := g.Authenticate(ctx, c)
+	if err != nil || caller.session.Refused() != nil {
+		return caller.anonymous()
+	}
+	return caller
+}
+
+// Inject completes a caller: the master key without a user acts as acl.God, and whoever it names has
+// an account from now on. A user who may not act becomes anonymous. Wire: skygear §1.3, T8, T9.
+func (g *Gate) Inject(ctx context.Context, c Caller) (Caller, error) {
+	c, err := g.settle(ctx, c)
+	if err == nil && (c.session.Refused() != nil || c.session.PasswordExpired()) {
+		return c.anonymous(), nil
+	}
+	return c, err
+}
+
+// settle finds the account of a caller, disabled or not.
+func (g *Gate) settle(ctx context.Context, c Caller) (Caller, error) {
+	if c.UserID == "" {
+		if !c.Master() {
+			return c, nil
+		}
+		c.UserID = acl.God
+	}
+	if c.Master() {
+		return c, g.accounts.Ensure(ctx, c.UserID)
+	}
+	return c, c.session.Missing()
+}
+
+// Require is Inject that refuses an anonymous caller and says why a user may not act.
+func (g *Gate) Require(ctx context.Context, c Caller) (Caller, error) {
+	c, err := g.RequireOld(ctx, c)
+	if err == nil && c.session.PasswordExpired() {
+		return c, fault.New(fault.PasswordExpired, "users.password_expired", "the password has expired; change it first").
+			With("reason", "PasswordExpired")
+	}
+	return c, err
+}
+
+// RequireOld is Require for whoever changes the password, which may have expired.
+func (g *Gate) RequireOld(ctx context.Context, c Caller) (Caller, error) {
+	c, err := g.settle(ctx, c)
+	switch {
+	case err != nil:
+		return c, err
+	case c.UserID == "":
+		return c, fault.New(fault.Unauthenticated, "web.user_required", "log in first, or use the master key")
+	}
+	return c, c.session.Refused()
+}
+
+// Verify refuses a user who is not verified, where the app wants verified users.
+func (g *Gate) Verify(ctx context.Context, c Caller) error {
+	if c.UserID == "" || c.Master() {
+		return nil
+	}
+	return g.accounts.CheckUser(ctx, c.UserID)
+}
+
+// RequireRecord is Verify that also makes the caller's user record when there is none.
+func (g *Gate) RequireRecord(ctx context.Context, c Caller) error {
+	return g.accounts.RequireUser(acl.WithActor(ctx, c.Actor), c.UserID)
+}
+
+// ForFunction is the gate of a function: a user, a key, or whoever comes. Only a function that asks for
+// a user hears why one may not act; for the others such a user is nobody.
+func (g *Gate) ForFunction(ctx context.Context, c Credentials, userRequired, keyRequired bool) (Caller, error) {
+	if !userRequired && !keyRequired {
+		return g.Optional(ctx, c), nil
+	}
+	caller, err := g.Authenticate(ctx, c)
+	if err != nil {
+		return caller, err
+	}
+	if !userRequired {
+		if caller.session.Refused() != nil {
+			caller = caller.anonymous()
+		}
+		return caller, nil
+	}
+	if caller, err = g.Require(ctx, caller); err != nil {
+		return caller, err
+	}
+	return caller, g.Verify(ctx, caller)
 }

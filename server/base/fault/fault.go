@@ -15,6 +15,7 @@ const (
 	Internal             Code = "internal"              // a defect or a broken dependency of ours
 	Unauthenticated      Code = "unauthenticated"       // no credentials where some are needed
 	Denied               Code = "denied"                // known caller, not allowed
+	Unprivileged         Code = "unprivileged"          // neither an administrator nor the master key
 	KeyRefused           Code = "key_refused"           // an API key that is not ours
 	TokenRefused         Code = "token_refused"         // an access token that is unknown or expired
 	CredentialsRefused   Code = "credentials_refused"   // wrong password or the like
@@ -40,14 +41,19 @@ const (
 	QueryDenied          Code = "query_denied"          // a field that the caller may not search by
 	NotConfigured        Code = "not_configured"        // the feature needs configuration
 	PolicyViolated       Code = "policy_violated"       // a password policy says no
+	PasswordExpired      Code = "password_expired"      // a password policy wants a new one first
 	Disabled             Code = "disabled"              // the account is switched off
 	VerificationRequired Code = "verification_required" // the account is not verified yet
 	TooLarge             Code = "too_large"             // the body is over the limit
+	AssetTooLarge        Code = "asset_too_large"       // a file is over the limit
 	MediaType            Code = "media_type"            // a content type that is not understood
 	RateLimited          Code = "rate_limited"          // too many requests
 	IdempotencyConflict  Code = "idempotency_conflict"  // the key was used for something else, or is in use
 	DatabaseUnavailable  Code = "database_unavailable"  // PostgreSQL cannot be reached
 	AccountMissing       Code = "account_missing"       // credentials of an account that is gone
+	UserMissing          Code = "user_missing"          // an account without its user record
+	PushNotConfigured    Code = "push_not_configured"   // there is nobody to send notices through
+	QueryBroken          Code = "query_broken"          // a stored query that cannot be understood
 )
 
 // Error is a failure with everything a door and a log need.

@@ -172,9 +172,20 @@ type scope struct {
 	union    bool   // all databases, read only
 }
 
-// scope reads the wire's database_id. Wire: skygear §1.4.
+// CheckDatabase says whether actor may use a database by its name on the wire. It fails with
+// records.bad_database, records.no_user, records.no_master or records.not_your_database.
+func CheckDatabase(actor acl.Actor, database string) error {
+	_, err := scopeOf(actor, database)
+	return err
+}
+
 func (s *Service) scope(ctx context.Context, database string) (scope, error) {
-	sc := scope{actor: acl.FromContext(ctx)}
+	return scopeOf(acl.FromContext(ctx), database)
+}
+
+// scopeOf reads the wire's database_id. Wire: skygear §1.4.
+func scopeOf(actor acl.Actor, database string) (scope, error) {
+	sc := scope{actor: actor}
 	if sc.actor.UserID == "" && sc.actor.Master() {
 		sc.actor.UserID = acl.God
 	}

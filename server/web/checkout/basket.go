@@ -61,7 +61,7 @@ func (d *Door) openCheckout(w http.ResponseWriter, r *http.Request) {
 		d.form(w, r, http.StatusUnprocessableEntity, in, "Choose at least one bag, and at most 99 of a kind. Nothing was charged.")
 		return
 	}
-	ctx := acl.WithActor(r.Context(), d.c.Gate.Optional(d.c.Gate.Credentials(r)))
+	ctx := acl.WithActor(r.Context(), d.c.Gate.Optional(r.Context(), d.c.Gate.Credentials(r)).Actor)
 	p, err := d.c.Payments.OpenCheckout(ctx, payments.Checkout{Items: items, Email: in.Get("email"), OrderKey: in.Get("order_key")})
 	switch {
 	case err != nil:

@@ -8,8 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"crema/server/base/fault"
 	"crema/server/core/acl"
 	"crema/server/core/functions"
+	"crema/server/core/users"
 	"crema/server/lambda"
 	"crema/server/web"
 )
@@ -77,8 +79,15 @@ func crash(_ context.Context, c *lambda.Call, _ struct{}) (string, error) {
 // accounts lets everybody have an account without roles.
 type accounts struct{}
 
-func (accounts) Ensure(context.Context, string) error            { return nil }
-func (accounts) Roles(context.Context, string) ([]string, error) { return nil, nil }
+func (accounts) Ensure(context.Context, string) error { return nil }
+
+// Session knows no tokens.
+func (accounts) Session(context.Context, string) (users.Session, error) {
+	return users.Session{}, fault.New(fault.TokenRefused, "doortest.token", "unknown token")
+}
+
+func (accounts) CheckUser(context.Context, string) error   { return nil }
+func (accounts) RequireUser(context.Context, string) error { return nil }
 
 // Run sends every case through do and compares the verdicts.
 func Run(t *testing.T, do func(*testing.T, Request) Response) {

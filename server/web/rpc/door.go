@@ -65,7 +65,7 @@ func (d *Door) call(w http.ResponseWriter, r *http.Request, name string) error {
 	if err := postOfJSON(w, r); err != nil {
 		return err
 	}
-	actor, err := d.gate.ForFunction(r.Context(), d.gate.Credentials(r), f.UserRequired, f.KeyRequired)
+	caller, err := d.gate.ForFunction(r.Context(), d.gate.Credentials(r), f.UserRequired, f.KeyRequired)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *Door) call(w http.ResponseWriter, r *http.Request, name string) error {
 	if err != nil {
 		return err
 	}
-	d.run(acl.WithActor(r.Context(), actor), w, r, name, args)
+	d.run(acl.WithActor(r.Context(), caller.Actor), w, r, name, args)
 	return nil
 }
 

@@ -2,8 +2,10 @@ package skygear
 
 import (
 	"context"
+	"maps"
 	"net/http"
 
+	"crema/server/base/fault"
 	"crema/server/core/acl"
 	"crema/server/core/records"
 	"crema/server/web"
@@ -13,62 +15,118 @@ import (
 type call struct {
 	params      records.Params
 	credentials web.Credentials
+	caller      web.Caller // as far as the chain has come
 }
 
 // handler answers a call whose caller is in ctx.
 type handler func(ctx context.Context, w http.ResponseWriter, c call) error
 
-// who says what an action asks of its caller. Wire: the chains of the action list.
-type who int
+type action struct {
+	chain chain
+	run   handler
+}
 
-const (
-	anybody  who = iota // no check at all
-	keyed               // an API key or a token; a user if there is one
-	loggedIn            // a user, or the master key
+// check is one step of a chain: it completes the caller of c, or refuses it.
+type check func(ctx context.Context, d *Door, c *call) error
+
+// chain is what an action asks of its caller. The checks run in their order and the first failure
+// answers. Wire: skygear §1.3, whose letters stand behind the chains.
+type chain []check
+
+var (
+	anybody     = chain{}                                          // no check at all
+	keyed       = chain{accessKey}                                 // K
+	masterKeyed = chain{accessKey, master}                         // K M
+	developer   = chain{accessKey, developerOnly, database}        // K Dev D
+	tokened     = chain{authenticate}                              // A
+	optional    = chain{authenticate, inject}                      // A I
+	admin       = chain{authenticate, inject, administrator}       // A I Adm
+	reader      = chain{authenticate, inject, database, verified}  // A I D V
+	loggedIn    = chain{authenticate, require, database, verified} // A R D V
+	whole       = chain{authenticate, require, userRecord}         // A R U: the account has its user record
+	renewing    = chain{authenticate, requireOld, userRecord}      // A R* U: the password may have expired
 )
 
-type action struct {
-	who who
-	run handler
-}
-
+// table merges the actions of every file.
 func (d *Door) table() map[string]action {
-	return map[string]action{
-		"":                {anybody, status},
-		"_status:healthz": {anybody, status},
-		"record:fetch":    {keyed, d.fetch},
-		"record:query":    {keyed, d.query},
-		"record:save":     {loggedIn, d.save},
-		"record:delete":   {loggedIn, d.delete},
+	all := map[string]action{"": {anybody, status}, "_status:healthz": {anybody, status}}
+	for _, some := range []map[string]action{
+		d.recordActions(),
+	} {
+		maps.Copy(all, some)
 	}
+	return all
 }
 
-func (a action) serve(g *web.Gate) handler {
+func (d *Door) serve(a action) handler {
 	return func(ctx context.Context, w http.ResponseWriter, c call) error {
-		ctx, err := a.admit(ctx, g, c.credentials)
-		if err != nil {
-			return err
+		for _, check := range a.chain {
+			if err := check(ctx, d, &c); err != nil {
+				return err
+			}
 		}
-		return a.run(ctx, w, c)
+		return a.run(acl.WithActor(ctx, c.caller.Actor), w, c)
 	}
 }
 
-func (a action) admit(ctx context.Context, g *web.Gate, c web.Credentials) (context.Context, error) {
-	if a.who == anybody {
-		return ctx, nil
+func accessKey(_ context.Context, d *Door, c *call) (err error) {
+	c.caller, err = d.c.Gate.Keyed(c.credentials)
+	return err
+}
+
+func authenticate(ctx context.Context, d *Door, c *call) (err error) {
+	c.caller, err = d.c.Gate.Authenticate(ctx, c.credentials)
+	return err
+}
+
+func inject(ctx context.Context, d *Door, c *call) (err error) {
+	c.caller, err = d.c.Gate.Inject(ctx, c.caller)
+	return err
+}
+
+func require(ctx context.Context, d *Door, c *call) (err error) {
+	c.caller, err = d.c.Gate.Require(ctx, c.caller)
+	return err
+}
+
+func requireOld(ctx context.Context, d *Door, c *call) (err error) {
+	c.caller, err = d.c.Gate.RequireOld(ctx, c.caller)
+	return err
+}
+
+func verified(ctx context.Context, d *Door, c *call) error { return d.c.Gate.Verify(ctx, c.caller) }
+
+func userRecord(ctx context.Context, d *Door, c *call) error {
+	return d.c.Gate.RequireRecord(ctx, c.caller)
+}
+
+// database checks what the call says of its database. Wire: skygear §1.4.
+func database(_ context.Context, _ *Door, c *call) error {
+	return records.CheckDatabase(c.caller.Actor, records.Text(c.params, "database_id"))
+}
+
+func master(_ context.Context, _ *Door, c *call) error {
+	if c.caller.Master() {
+		return nil
 	}
-	actor, err := g.Authenticate(c)
-	if err != nil {
-		return nil, err
+	return fault.New(fault.Unprivileged, "web.master_only", "this needs the master key")
+}
+
+func administrator(_ context.Context, _ *Door, c *call) error {
+	switch {
+	case c.caller.Admin():
+		return nil
+	case c.caller.UserID == "":
+		return fault.New(fault.Unauthenticated, "web.user_required", "log in first, or use the master key")
 	}
-	complete := g.Inject
-	if a.who == loggedIn {
-		complete = g.Require
+	return fault.New(fault.Unprivileged, "web.admin_only", "this needs a user with an admin role, or the master key")
+}
+
+func developerOnly(_ context.Context, d *Door, c *call) error {
+	if d.c.DevMode || c.caller.Master() {
+		return nil
 	}
-	if actor, err = complete(ctx, actor); err != nil {
-		return nil, err
-	}
-	return acl.WithActor(ctx, actor), nil
+	return fault.New(fault.Denied, "web.developer_only", "this needs the master key, because DEV_MODE is off")
 }
 
 func status(_ context.Context, w http.ResponseWriter, _ call) error {

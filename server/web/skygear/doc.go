@@ -4,5 +4,6 @@
 //
 // Way in: New, then ServeHTTP for everything that is left of the path space. It has the actions
 // record:save, record:fetch, record:query and record:delete, the home action, and every function of
-// the functions room. An action is one line in the table of actions.go.
+// the functions room. Every file of actions offers them as a map, which actions.go merges; the chains of
+// checks that they can ask for stand there too.
 package skygear

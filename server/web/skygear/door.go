@@ -15,6 +15,7 @@ type Config struct {
 	Gate      *web.Gate
 	Records   *records.Service
 	Functions *functions.Service
+	DevMode   bool  // the client key may change the schema and the default roles
 	MaxBody   int64 // bytes
 }
 
@@ -74,7 +75,7 @@ func (d *Door) find(name string) handler {
 		}
 	}
 	if a, ok := d.actions[name]; ok {
-		return a.serve(d.c.Gate)
+		return d.serve(a)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name s
 	if err != nil {
 		return err
 	}
-	actor, err := d.c.Gate.ForFunction(ctx, c.credentials, f.UserRequired, f.KeyRequired)
+	caller, err := d.c.Gate.ForFunction(ctx, c.credentials, f.UserRequired, f.KeyRequired)
 	if err != nil {
 		return err
 	}
@@ -24,7 +24,7 @@ func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name s
 	if args == nil {
 		args = json.RawMessage("{}")
 	}
-	result, err := d.c.Functions.Invoke(acl.WithActor(ctx, actor), name, args)
+	result, err := d.c.Functions.Invoke(acl.WithActor(ctx, caller.Actor), name, args)
 	if err != nil {
 		return err
 	}

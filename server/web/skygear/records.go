@@ -10,6 +10,15 @@ import (
 	"crema/server/web"
 )
 
+func (d *Door) recordActions() map[string]action {
+	return map[string]action{
+		"record:fetch":  {reader, d.fetch},
+		"record:query":  {reader, d.query},
+		"record:save":   {loggedIn, d.save},
+		"record:delete": {loggedIn, d.delete},
+	}
+}
+
 func (d *Door) save(ctx context.Context, w http.ResponseWriter, c call) error {
 	req, err := records.DecodeSave(c.params)
 	if err != nil {
