@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,18 +57,24 @@ func closes(t *testing.T, url, agent string) bool {
 	return res.Close
 }
 
-// needPackages skips the test where npm packages are missing, and fails it where CI is set.
+// needPackages skips the test where npm packages of this folder are missing, and fails it where CI is set.
 func needPackages(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if _, err := os.Stat("node_modules/" + name); err == nil {
-			continue
-		}
-		if os.Getenv("CI") != "" {
-			t.Fatalf("npm package %s is missing: run `npm ci` in server/e2e/clients", name)
-		}
-		t.Skipf("SKIPPED: npm package %s is missing: run `npm ci` in server/e2e/clients", name)
+		needPackage(t, ".", name)
 	}
+}
+
+// needPackage is needPackages for one package of a folder.
+func needPackage(t *testing.T, dir, name string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", name)); err == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("npm package %s is missing: run `npm ci` in %s", name, filepath.Join("server/e2e/clients", dir))
+	}
+	t.Skipf("SKIPPED: npm package %s is missing: run `npm ci` in %s", name, filepath.Join("server/e2e/clients", dir))
 }
 
 // node runs a script of this folder.
