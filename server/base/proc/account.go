@@ -1,0 +1,43 @@
+package proc
+
+import (
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+)
+
+// Account is the user of the operating system that a child runs as.
+type Account struct {
+	Name     string
+	uid, gid uint32
+}
+
+// Unprivileged returns the account for code that is not ours: nobody when we are root, nil (as we do)
+// otherwise and where there is no such user.
+func Unprivileged() *Account {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		return nil
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil
+	}
+	return &Account{Name: u.Username, uid: uint32(uid), gid: uint32(gid)}
+}
+
+// credential returns nil for a nil account: the child then runs as we do.
+func (a *Account) credential() *syscall.Credential {
+	if a == nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
+}
