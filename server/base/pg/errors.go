@@ -91,6 +91,16 @@ func ofServer(e *pq.Error) error {
 	return fault.Wrap(e, m.code, m.reason, "%s", m.message)
 }
 
+// isOldPlan says that a prepared statement would now return columns of other types. The code alone is
+// used for much else.
+func isOldPlan(err error) bool {
+	if err == nil {
+		return false
+	}
+	var e *pq.Error
+	return errors.As(err, &e) && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery"
+}
+
 func isNetwork(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) ||

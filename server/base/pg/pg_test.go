@@ -110,3 +110,36 @@ func TestListen_HearsOtherConnections(t *testing.T) {
 		t.Errorf("got %q", p)
 	}
 }
+
+func TestSelect_PreparesAgainWhenAColumnGotAnotherType(t *testing.T) {
+	t.Parallel()
+	db, ctx := testkit.DB(t), t.Context()
+	alter := func(statement string) {
+		t.Helper()
+		if _, err := db.Exec(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alter("CREATE TABLE app.thing (id text, v text); INSERT INTO app.thing VALUES ('a', '1')")
+	read := func() (v any) {
+		t.Helper()
+		err := db.Each(ctx, "SELECT v FROM app.thing WHERE id = $1", []any{"a"}, func(r pg.Row) error { return r.Scan(&v) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := read(); v != "1" {
+		t.Fatalf("got %v", v)
+	}
+	for range 3 {
+		alter("ALTER TABLE app.thing ALTER v TYPE float8 USING v::float8")
+		if v := read(); v != 1.0 {
+			t.Fatalf("got %v", v)
+		}
+		alter("ALTER TABLE app.thing ALTER v TYPE text")
+		if v := read(); v != "1" {
+			t.Fatalf("got %v", v)
+		}
+	}
+}

@@ -30,14 +30,36 @@ func newStatements(pool *sqlx.DB) *statements {
 	return &statements{pool: pool, byText: map[string]*statement{}}
 }
 
-// use runs fn with q prepared and turns its error into a fault.
+// use runs fn with q prepared and turns its error into a fault. A statement that was prepared for columns
+// of other types is refused by PostgreSQL before it does anything; it is prepared again.
 func (c *statements) use(ctx context.Context, q string, fn func(*sqlx.Stmt) error) error {
+	err := c.once(ctx, q, fn)
+	if isOldPlan(err) {
+		err = c.once(ctx, q, fn)
+	}
+	return Fault(err)
+}
+
+func (c *statements) once(ctx context.Context, q string, fn func(*sqlx.Stmt) error) error {
 	s, err := c.acquire(ctx, q)
 	if err != nil {
-		return Fault(err)
+		return err
 	}
 	defer c.release(s)
-	return Fault(fn(s.stmt))
+	if err = fn(s.stmt); isOldPlan(err) {
+		c.drop(q, s)
+	}
+	return err
+}
+
+// drop forgets s, unless somebody else has replaced it already.
+func (c *statements) drop(q string, s *statement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.evicted = true // whoever releases it last closes it
+	if c.byText[q] == s {
+		delete(c.byText, q)
+	}
 }
 
 func (c *statements) acquire(ctx context.Context, q string) (*statement, error) {

@@ -43,12 +43,21 @@ func (r FieldRule) rank() int {
 	})
 }
 
+// Known says whether the viewer of r is understood and complete.
+func (r FieldRule) Known() bool {
+	i := r.rank()
+	return i >= 0 && (r.Viewer == viewers[i]) != strings.HasSuffix(viewers[i], ":")
+}
+
+// Compare says which of two rules about the same field decides first.
+func (r FieldRule) Compare(o FieldRule) int {
+	return cmp.Or(cmp.Compare(r.rank(), o.rank()), cmp.Compare(r.Viewer, o.Viewer))
+}
+
 // SortFieldRules puts the rules of a field into the order in which they decide. A rule for a viewer that
 // is not understood stays: it matches nobody, and that there is a rule closes the field to the rest.
 func SortFieldRules(rules []FieldRule) {
-	slices.SortFunc(rules, func(a, b FieldRule) int {
-		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Viewer, b.Viewer))
-	})
+	slices.SortFunc(rules, FieldRule.Compare)
 }
 
 // AllowsField says whether actor may use a field with these sorted rules; no rules allow everything.

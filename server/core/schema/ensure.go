@@ -43,6 +43,18 @@ func (s *Service) Ensure(ctx context.Context, changes []Change, allowed bool) (*
 
 // migrate adds what is missing, one server after another, and tells the others.
 func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, error) {
+	return s.change(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
+		missing, err := snap.missing(wanted)
+		if err != nil || len(missing) == 0 {
+			return false, err
+		}
+		return true, s.apply(ctx, tx, snap, missing)
+	})
+}
+
+// change runs fn while nobody else changes the schema, with the picture of that moment, and returns one
+// that is not older than the end. fn says whether it changed anything; then the other servers hear of it.
+func (s *Service) change(ctx context.Context, fn func(context.Context, *pg.Tx, *Snapshot) (bool, error)) (*Snapshot, error) {
 	err := s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
 		var version int64
 		if err := tx.Get(ctx, &version, lockVersion); err != nil {
@@ -52,11 +64,8 @@ func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, erro
 		if err != nil {
 			return err
 		}
-		missing, err := snap.missing(wanted)
-		if err != nil || len(missing) == 0 {
-			return err
-		}
-		if err := s.apply(ctx, tx, snap, missing); err != nil {
+		changed, err := fn(ctx, tx, snap)
+		if err != nil || !changed {
 			return err
 		}
 		return s.Raise(ctx, tx)
@@ -64,11 +73,7 @@ func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	snap, err := s.Current(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return s.Newer(ctx, snap)
+	return s.Newest(ctx)
 }
 
 // Raise raises the version of the schema and tells the other servers when tx commits. Whoever changes

@@ -87,6 +87,15 @@ func (s *Service) Newer(ctx context.Context, snap *Snapshot) (*Snapshot, error) 
 	return s.read(ctx, func(snap *Snapshot) bool { return snap.Version >= version })
 }
 
+// Newest returns a picture that is not older than the call.
+func (s *Service) Newest(ctx context.Context) (*Snapshot, error) {
+	snap, err := s.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Newer(ctx, snap)
+}
+
 // Refresh reads the catalogue unless somebody else replaced snap already. For whoever met an undefined
 // column or table although snap has it.
 func (s *Service) Refresh(ctx context.Context, snap *Snapshot) (*Snapshot, error) {

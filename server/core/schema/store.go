@@ -60,6 +60,41 @@ const selectFieldAccess = `
 	SELECT record_type, record_field, user_role, writable, readable, comparable, discoverable
 	  FROM app._record_field_access`
 
+// selectKept says whether the server itself works with a field: it is listed, or people log in by it.
+const selectKept = `
+	SELECT EXISTS (SELECT FROM app._schema_kept WHERE record_type = $2 AND record_field = $3)
+	    OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+	                 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+	                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	                 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)
+	                WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3
+	                  AND k.conname LIKE 'auth\_record\_keys\_%')`
+
+// selectForeignKeys lists the constraints that bind one column of a table to another table.
+const selectForeignKeys = `
+	SELECT f.conname FROM pg_catalog.pg_constraint f
+	  JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND f.conkey = ARRAY[a.attnum]
+	 WHERE f.contype = 'f' AND n.nspname = $1 AND c.relname = $2 AND a.attname = $3`
+
+// moveRules lets the rules of a field follow it, unless its new name has rules already.
+const moveRules = `
+	UPDATE app._record_field_access SET record_field = $3
+	 WHERE record_type = $1 AND record_field = $2 AND NOT EXISTS (
+	   SELECT FROM app._record_field_access WHERE record_type = $1 AND record_field = $3)`
+
+const (
+	deleteCreation = `DELETE FROM app._record_creation WHERE record_type = $1`
+	insertRoles    = `INSERT INTO app._role (id) SELECT unnest($1::text[]) ON CONFLICT (id) DO NOTHING`
+	insertCreation = `INSERT INTO app._record_creation (record_type, role_id) SELECT DISTINCT $1::text, unnest($2::text[])`
+	upsertDefault  = `INSERT INTO app._record_default_access (record_type, default_access) VALUES ($1, $2)
+	ON CONFLICT (record_type) DO UPDATE SET default_access = excluded.default_access`
+	deleteFieldAccess = `DELETE FROM app._record_field_access`
+	insertFieldAccess = `INSERT INTO app._record_field_access
+	(record_type, record_field, user_role, writable, readable, comparable, discoverable) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+)
+
 // catalogColumn is a row of selectColumns.
 type catalogColumn struct {
 	Table, Name, Type, Formatted, Target, Sequence string
@@ -121,16 +156,25 @@ func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
 	if err != nil {
 		return err
 	}
+	list, err := readFieldRules(ctx, q)
 	rules := map[guarded][]acl.FieldRule{}
-	err = q.Each(ctx, selectFieldAccess, nil, func(row pg.Row) error {
-		var g guarded
-		var r acl.FieldRule
-		err := row.Scan(&g.typ, &g.field, &r.Viewer, &r.Writable, &r.Readable, &r.Comparable, &r.Discoverable)
-		rules[g] = append(rules[g], r)
-		return err
-	})
+	for _, r := range list {
+		g := guarded{r.Type, r.Field}
+		rules[g] = append(rules[g], r.FieldRule)
+	}
 	s.guard(rules)
 	return err
+}
+
+func readFieldRules(ctx context.Context, q pg.Querier) ([]FieldRule, error) {
+	list := []FieldRule{}
+	err := q.Each(ctx, selectFieldAccess, nil, func(row pg.Row) error {
+		var r FieldRule
+		err := row.Scan(&r.Type, &r.Field, &r.Viewer, &r.Writable, &r.Readable, &r.Comparable, &r.Discoverable)
+		list = append(list, r)
+		return err
+	})
+	return list, err
 }
 
 // createTable returns the statements that make an empty record table.
@@ -152,12 +196,35 @@ func (s *Service) addColumns(c Change, geo string) string {
 		name := pg.Ident(f.Name).SQL()
 		part := "ADD COLUMN " + name + " " + columnType(f.Type.Kind, geo)
 		if target, column := f.Type.foreign(); target != "" {
-			part += ", ADD CONSTRAINT " + pg.Ident(shorten("fk_"+f.Name+"_"+target+"_"+column)).SQL() +
+			part += ", ADD CONSTRAINT " + pg.Ident(foreignKey(f.Name, target, column)).SQL() +
 				" FOREIGN KEY (" + name + ") REFERENCES " + s.table(target) + " (" + pg.Ident(column).SQL() + ")"
 		}
 		parts = append(parts, part)
 	}
 	return "ALTER TABLE " + s.table(c.Type) + " " + strings.Join(parts, ", ")
+}
+
+// renameColumn returns the statements that give a column of table its new name. A foreign key is named
+// after its column, so that errors can tell the field and a new field of the old name can be added.
+func renameColumn(table string, c *Column, name string, keys []string) []string {
+	alter := "ALTER TABLE " + table
+	list := []string{alter + " RENAME COLUMN " + c.SQL + " TO " + pg.Ident(name).SQL()}
+	target, column := c.foreign()
+	for _, key := range keys {
+		if key == foreignKey(c.Name, target, column) {
+			list = append(list, alter+" RENAME CONSTRAINT "+pg.Ident(key).SQL()+" TO "+pg.Ident(foreignKey(name, target, column)).SQL())
+		}
+	}
+	return list
+}
+
+// foreignKey names a constraint. Wire: skygear §3.4.
+func foreignKey(field, target, column string) string {
+	return shorten("fk_" + field + "_" + target + "_" + column)
+}
+
+func dropColumn(table string, c *Column) string {
+	return "ALTER TABLE " + table + " DROP COLUMN " + c.SQL
 }
 
 // foreign returns the table and column that values of t point to.
