@@ -20,7 +20,7 @@ import (
 func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
 	wire := skygear.New(skygear.Config{
-		Gate: gate, Records: a.rooms.records, Functions: a.rooms.functions, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
+		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Functions: a.rooms.functions, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
 	})
 	shop := checkout.New(a.checkout(gate))
 

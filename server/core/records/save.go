@@ -42,6 +42,9 @@ func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
 	}
 	now := s.now().UTC().Truncate(time.Microsecond)
 	err = s.fresh(ctx, func(snap *schema.Snapshot) error {
+		if b.atomic { // what an earlier try did was rolled back
+			b.reset()
+		}
 		snap, err := s.migrate(ctx, b, snap)
 		if err != nil {
 			return err
@@ -66,8 +69,11 @@ func (s *Service) fresh(ctx context.Context, fn func(*schema.Snapshot) error) er
 	snap, err := s.schema.Current(ctx)
 	for try := 1; err == nil; try++ {
 		err = fn(snap)
-		if !isStale(err) || try == staleTries {
+		switch {
+		case !isStale(err):
 			return err
+		case try == staleTries:
+			return errStale
 		}
 		snap, err = s.schema.Refresh(ctx, snap)
 	}
@@ -79,8 +85,22 @@ func isStale(err error) bool {
 }
 
 // migrate makes the types and fields that the batch needs. Nothing is asked of the database when the
-// picture has them all.
+// picture has them all. Somebody may remove a field again before the picture is taken.
 func (s *Service) migrate(ctx context.Context, b *batch, snap *schema.Snapshot) (*schema.Snapshot, error) {
+	for range staleTries {
+		changes, err := b.needs(snap)
+		if err != nil || len(changes) == 0 {
+			return snap, err
+		}
+		if snap, err = s.schema.Ensure(ctx, changes, s.devMode || b.scope.actor.Master()); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errStale
+}
+
+// needs returns what the open rows need beyond snap.
+func (b *batch) needs(snap *schema.Snapshot) ([]schema.Change, error) {
 	var changes []schema.Change
 	for i := range b.rows {
 		r := &b.rows[i]
@@ -96,10 +116,7 @@ func (s *Service) migrate(ctx context.Context, b *batch, snap *schema.Snapshot) 
 			changes = append(changes, c)
 		}
 	}
-	if err := b.checkWhole(); err != nil || len(changes) == 0 {
-		return snap, err
-	}
-	return s.schema.Ensure(ctx, changes, s.devMode || b.scope.actor.Master())
+	return changes, b.checkWhole()
 }
 
 // lacking returns the fields of rec that t does not have, or has with another type.
@@ -176,8 +193,11 @@ func (r *row) bind(t *schema.Type) *fault.Error {
 		case Sequence, Unknown:
 			continue // hints; what is stored stays
 		}
-		if c == nil {
+		switch {
+		case c == nil && f.Value == nil:
 			continue
+		case c == nil: // it was there a moment ago
+			return errStale
 		}
 		cell, err := cellOf(c, f.Value)
 		if err != nil {

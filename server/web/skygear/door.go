@@ -7,12 +7,14 @@ import (
 
 	"crema/server/core/functions"
 	"crema/server/core/records"
+	"crema/server/core/schema"
 	"crema/server/web"
 )
 
 // Config is what the door needs.
 type Config struct {
 	Gate      *web.Gate
+	Schema    *schema.Service
 	Records   *records.Service
 	Functions *functions.Service
 	DevMode   bool  // the client key may change the schema and the default roles
