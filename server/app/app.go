@@ -18,11 +18,13 @@ import (
 	"crema/server/core/functions"
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
+	"crema/server/core/pubsub"
 	"crema/server/core/records"
 	"crema/server/core/schema"
 	"crema/server/core/users"
 	"crema/server/lambda"
 	"crema/server/web"
+	"crema/server/web/skygear/sockets"
 	"crema/server/web/static"
 )
 
@@ -39,6 +41,7 @@ type App struct {
 	db       *pg.DB
 	rooms    rooms
 	site     *static.Door
+	sockets  *sockets.Door
 	server   *http.Server
 	listener net.Listener
 	failed   chan error
@@ -50,6 +53,7 @@ type rooms struct {
 	schema    *schema.Service
 	records   *records.Service
 	users     *users.Service
+	pubsub    *pubsub.Service
 	payments  *payments.Service
 	functions *functions.Service
 	sandbox   *sandbox.Sandbox // nil with real keys
@@ -176,6 +180,7 @@ func (a *App) openSite(ctx context.Context) (err error) {
 
 func (a *App) serve(context.Context) error {
 	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
+	a.server.RegisterOnShutdown(func() { a.sockets.Stop(context.Background()) }) // it knows nothing of websockets
 	go func() {
 		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			a.failed <- fault.Wrap(err, fault.Internal, "app.serve", "the server stopped listening")

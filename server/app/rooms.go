@@ -11,6 +11,7 @@ import (
 func (a *App) openRooms(ctx context.Context) error {
 	for _, open := range []func(context.Context) error{
 		a.openUsers,
+		a.openPubsub,
 	} {
 		if err := open(ctx); err != nil {
 			return err

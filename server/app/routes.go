@@ -30,6 +30,7 @@ func (a *App) handler() http.Handler {
 	r.Handle("/metrics", web.MetricsPage(a.metrics, gate))
 	rpc.New(a.rooms.functions, gate).Register(r)
 	shop.Register(r)
+	a.openSockets(gate).Register(r)
 	r.Mount("/sdk", skygear.SDK())
 	rest := a.rest(wire)
 	r.NotFound(rest)

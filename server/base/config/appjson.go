@@ -63,6 +63,9 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 	"payments.limits.rate_percent": func(c *Config, v json.RawMessage) string {
 		return whole(v, &c.Payments.Limits.RatePercent, 1, 100)
 	},
+	"pubsub.message_bytes":       func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.MessageBytes, 1<<10, 1<<24) },
+	"pubsub.sockets":             func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.Sockets, 1, 1_000_000) },
+	"pubsub.sockets_per_address": func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.SocketsPerAddress, 1, 1_000_000) },
 	"static.folder": func(c *Config, v json.RawMessage) string {
 		return text(v, &c.StaticDir, filepath.IsLocal, "a folder below app.json's, without ..")
 	},

@@ -22,6 +22,7 @@ type Config struct {
 	DatabaseURL     Secret         // DATABASE_URL; "" is the private cluster
 	Stripe          Stripe
 	Payments        Payments
+	Pubsub          Pubsub
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
@@ -52,6 +53,13 @@ type PaymentLimits struct {
 	RateWindowSeconds  int64
 	RateAtLeast        int64
 	RatePercent        int64
+}
+
+// Pubsub bounds the websockets, app.json pubsub. 0 is the default of the room and its door.
+type Pubsub struct {
+	MessageBytes      int64
+	Sockets           int64 // of this server
+	SocketsPerAddress int64
 }
 
 // Log is how the server logs.

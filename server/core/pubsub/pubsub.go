@@ -1,0 +1,170 @@
+package pubsub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+)
+
+// Hub names one of the two sets of channels.
+type Hub string
+
+// The hubs.
+const (
+	Public   Hub = "public"   // wire: /pubsub
+	Internal Hub = "internal" // wire: /_/pubsub
+)
+
+// Config is what the room needs.
+type Config struct {
+	DB     *pg.DB
+	Log    *slog.Logger // nil: discard
+	Limits Limits
+}
+
+// Limits bound what the room keeps in memory. A zero is replaced by its default.
+type Limits struct {
+	MessageBytes int           // of the data of one message; 256 KiB
+	NameBytes    int           // of a channel's name; 256
+	Channels     int           // of one member; 1,000
+	QueueBytes   int           // that wait for one member; 256 KiB, and one message at least
+	QueueLength  int           // messages that wait for one member; 1,024
+	Patience     time.Duration // how long a full member may hold a publisher up before it is cut off; 1 s
+}
+
+// DefaultLimits returns the defaults of Limits.
+func DefaultLimits() Limits {
+	return Limits{MessageBytes: 256 << 10, NameBytes: 256, Channels: 1000, QueueBytes: 256 << 10, QueueLength: 1024, Patience: time.Second}
+}
+
+func (l Limits) filled() Limits {
+	d := DefaultLimits()
+	for to, n := range map[*int]int{
+		&l.MessageBytes: d.MessageBytes, &l.NameBytes: d.NameBytes, &l.Channels: d.Channels,
+		&l.QueueBytes: d.QueueBytes, &l.QueueLength: d.QueueLength,
+	} {
+		if *to <= 0 {
+			*to = n
+		}
+	}
+	if l.Patience <= 0 {
+		l.Patience = d.Patience
+	}
+	return l
+}
+
+// Service is the room. It is safe for concurrent use.
+type Service struct {
+	db     *pg.DB
+	log    *slog.Logger
+	limits Limits
+	hubs   map[Hub]*hub
+}
+
+// New returns a Service. It works on its own; Start connects it with the other servers of the app.
+func New(c Config) *Service {
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		db: c.DB, log: log, limits: c.Limits.filled(),
+		hubs: map[Hub]*hub{Public: newHub(), Internal: newHub()},
+	}
+}
+
+// Start connects the room with the other servers of the app, until Stop.
+func (s *Service) Start(context.Context) error { return nil }
+
+// Stop sends what still waits for other servers. Members are the doors' business.
+func (s *Service) Stop(context.Context) {}
+
+// Limits returns what the room goes by.
+func (s *Service) Limits() Limits { return s.limits }
+
+// Publish hands data, one JSON value, to every subscriber of a channel on every server. When it returns nil the
+// message waits in the queues of this server's subscribers and is on its way to the other servers; it is
+// lost when this process dies before. A subscriber that is full holds Publish up for Limits.Patience and
+// is then cut off. The error is a fault: pubsub.channel, pubsub.data, or that of an ended ctx. Anybody in
+// the server may call it; the name of a channel is all that protects it.
+func (s *Service) Publish(ctx context.Context, on Hub, channel string, data json.RawMessage) error {
+	m, err := s.message(on, channel, data)
+	if err != nil {
+		return err
+	}
+	return s.publish(ctx, m)
+}
+
+// PublishOnCommit publishes when tx commits, and never when it is rolled back. It checks its arguments
+// at once, with the reasons of Publish. The message does not hold the transaction up: a full
+// subscriber is cut off at once. A process that dies right after the commit loses the message, which
+// is what all messages here are worth; what must not get lost is a row.
+func (s *Service) PublishOnCommit(tx *pg.Tx, on Hub, channel string, data json.RawMessage) error {
+	m, err := s.message(on, channel, data)
+	if err != nil {
+		return err
+	}
+	tx.AfterCommit(func() { s.publishNow(m) })
+	return nil
+}
+
+// message is what is published, in the form that every subscriber gets.
+type message struct {
+	hub     Hub
+	channel string
+	name    []byte // of the channel, as JSON
+	data    []byte
+	text    []byte // {"channel":...,"data":...}
+}
+
+func (s *Service) message(on Hub, channel string, data []byte) (message, error) {
+	if err := s.checkName(channel); err != nil {
+		return message{}, err
+	}
+	data = bytes.TrimSpace(data)
+	if len(data) > s.limits.MessageBytes {
+		return message{}, fault.Argument("pubsub.data", "data", "data is longer than %d bytes; send less", s.limits.MessageBytes)
+	}
+	if !json.Valid(data) || !utf8.Valid(data) || string(data) == "null" {
+		return message{}, fault.Argument("pubsub.data", "data", "data must be one JSON value that is not null")
+	}
+	name, err := json.Marshal(channel)
+	if err != nil {
+		return message{}, fault.From(err)
+	}
+	return newMessage(on, channel, name, data), nil
+}
+
+func newMessage(on Hub, channel string, name, data []byte) message {
+	text := make([]byte, 0, len(name)+len(data)+20)
+	text = append(append(append(text, `{"channel":`...), name...), `,"data":`...)
+	at := len(text)
+	text = append(append(text, data...), '}')
+	return message{hub: on, channel: channel, name: name, data: text[at : len(text)-1], text: text}
+}
+
+func (s *Service) checkName(channel string) error {
+	switch {
+	case channel == "":
+		return fault.Argument("pubsub.channel", "channel", "channel must be a name that is not empty")
+	case len(channel) > s.limits.NameBytes:
+		return fault.Argument("pubsub.channel", "channel", "channel is longer than %d bytes; take a shorter name", s.limits.NameBytes)
+	case !utf8.ValidString(channel):
+		return fault.Argument("pubsub.channel", "channel", "channel is not valid UTF-8")
+	}
+	return nil
+}
+
+func (s *Service) publish(ctx context.Context, m message) error {
+	return s.hubs[m.hub].deliver(ctx, m.channel, m.text, s.limits.Patience)
+}
+
+func (s *Service) publishNow(m message) {
+	_ = s.hubs[m.hub].deliver(context.Background(), m.channel, m.text, 0) // without patience nothing can fail
+}
