@@ -30,19 +30,19 @@ func LogAccess(ctx context.Context, l *slog.Logger, a Access) {
 	}
 	if h, ok := l.Handler().(handler); ok && h.root {
 		id := RequestID(ctx)
-		h.sink.add(func(b []byte) []byte { return a.appendTo(b, h.json, level, id) })
+		h.sink.add(func(b []byte) []byte { return a.appendTo(b, h.json, level, id, &h.sink.clock) })
 		return
 	}
 	l.LogAttrs(ctx, level, "request", slog.String("method", a.Method), slog.String("path", a.Path), slog.Int("status", a.Status),
 		slog.Int64("bytes", a.Bytes), slog.Duration("took", a.Took), slog.String("ip", a.IP))
 }
 
-func (a Access) appendTo(b []byte, asJSON bool, level slog.Level, id string) []byte {
+func (a Access) appendTo(b []byte, asJSON bool, level slog.Level, id string, c *clock) []byte {
 	l := line{b: b, start: len(b), json: asJSON}
 	if a.At.IsZero() {
 		a.At = time.Now()
 	}
-	l.time("time", a.At)
+	l.time("time", a.At, c)
 	l.text("level", level.String())
 	l.text("msg", "request")
 	l.text("method", Redact(a.Method))
@@ -93,14 +93,35 @@ func (l *line) number(key string, n int64) {
 	l.b = strconv.AppendInt(l.b, n, 10)
 }
 
-func (l *line) time(key string, t time.Time) {
-	const millis = "2006-01-02T15:04:05.000Z07:00"
+func (l *line) time(key string, t time.Time, c *clock) {
 	l.key(key)
 	if l.json {
 		l.b = append(t.AppendFormat(append(l.b, '"'), time.RFC3339Nano), '"')
 		return
 	}
-	l.b = t.AppendFormat(l.b, millis)
+	l.b = c.append(l.b, t)
+}
+
+// clock remembers how the last minute is written: a busy server writes many lines in one.
+type clock struct {
+	minute int64 // since 1970
+	zone   *time.Location
+	text   []byte // "2006-01-02T15:04:" and, behind seconds, the zone
+}
+
+const untilMinute = "2006-01-02T15:04:"
+
+// append writes t with its milliseconds, as slog's text handler does.
+func (c *clock) append(b []byte, t time.Time) []byte {
+	minute, second, ms := t.Unix()/60, t.Unix()%60, t.Nanosecond()/1e6
+	if minute != c.minute || t.Location() != c.zone {
+		c.minute, c.zone = minute, t.Location()
+		c.text = t.AppendFormat(c.text[:0], untilMinute+"Z07:00")
+	}
+	n := len(untilMinute)
+	b = append(b, c.text[:n]...)
+	b = append(b, byte('0'+second/10), byte('0'+second%10), '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	return append(b, c.text[n:]...)
 }
 
 func (l *line) text(key, s string) {

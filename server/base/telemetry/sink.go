@@ -19,6 +19,7 @@ type sink struct {
 	buf     []byte
 	last    time.Time // of the last write
 	waiting bool      // a flush is scheduled
+	clock   clock
 }
 
 // Write implements io.Writer for one whole line.

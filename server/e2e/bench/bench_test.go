@@ -23,7 +23,7 @@ func TestRun_Quick(t *testing.T) {
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"function echo", "save 1 record", "query 50", "file of 100 KiB", "save 100"} {
+	for _, name := range []string{"function echo, 0.5", "save 1 record", "query 50", "file of 100 KiB", "save 100", "the same, a flush"} {
 		if got := strings.Count(out.String(), "| "+name); got != len(o.connections) {
 			t.Errorf("%d lines for %q, want %d:\n%s", got, name, len(o.connections), out.String())
 		}

@@ -104,6 +104,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		if !strings.Contains(c.name, o.only) {
 			continue
 		}
+		if c.before != nil {
+			if err := c.before(ctx); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
 		for _, n := range o.connections {
 			m, err := measure(ctx, c, n, o)
 			if err != nil {

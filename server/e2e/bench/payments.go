@@ -55,8 +55,8 @@ func (b *bench) preparePayments(ctx context.Context, o options) ([]benchCase, er
 		`{"product_name":"Kenya AA","product_price":1000,"stripe_token":"tok_visa","user_email":"`+keyMark+`@example.com","order_key":"`+keyMark+`"}`,
 		keyMark, randomKey)
 	cases := []benchCase{
-		{"process_payment", 0.8, 0, target{small.server, pay, 1}, target{floor, pay, 1}},
-		{fmt.Sprintf("... at %d beside %d", o.grown, few), 0.9, 0, target{big.server, pay, 1}, target{small.server, pay, 1}},
+		{name: "process_payment", bar: 0.8, ours: target{small.server, pay, 1}, floor: target{floor, pay, 1}},
+		{name: fmt.Sprintf("... at %d beside %d", o.grown, few), bar: 0.9, ours: target{big.server, pay, 1}, floor: target{small.server, pay, 1}},
 	}
 	b.ours, b.floor = small.server, floor // for profiles
 	b.finish = func(ctx context.Context) error { return errors.Join(small.check(ctx), big.check(ctx)) }
