@@ -15,6 +15,7 @@ import (
 	"crema/server/base/pg"
 	"crema/server/base/telemetry"
 	"crema/server/core/acl"
+	"crema/server/core/assets"
 	"crema/server/core/functions"
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
@@ -54,6 +55,7 @@ type rooms struct {
 	records   *records.Service
 	users     *users.Service
 	pubsub    *pubsub.Service
+	assets    *assets.Service
 	payments  *payments.Service
 	functions *functions.Service
 	sandbox   *sandbox.Sandbox // nil with real keys
@@ -67,6 +69,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 	return a, a.open(ctx,
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
+		a.openAssets,
 		a.openRecords,
 		a.openRooms,
 		a.openPayments,

@@ -13,6 +13,7 @@ import (
 	"crema/server/web/checkout"
 	"crema/server/web/rpc"
 	"crema/server/web/skygear"
+	"crema/server/web/skygear/files"
 )
 
 // handler hangs the doors on the path space. What no door owns by its path is shared: a file of the
@@ -21,6 +22,7 @@ func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
 	wire := skygear.New(skygear.Config{
 		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Functions: a.rooms.functions, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
+		Assets: a.rooms.assets,
 	})
 	shop := checkout.New(a.checkout(gate))
 
@@ -31,6 +33,7 @@ func (a *App) handler() http.Handler {
 	rpc.New(a.rooms.functions, gate).Register(r)
 	shop.Register(r)
 	a.openSockets(gate).Register(r)
+	files.New(a.rooms.assets, gate).Register(r)
 	r.Mount("/sdk", skygear.SDK())
 	rest := a.rest(wire)
 	r.NotFound(rest)
@@ -38,7 +41,7 @@ func (a *App) handler() http.Handler {
 	// Around the router and not inside: the router then uses the routing context that the stack has made.
 	return web.Stack(web.StackConfig{
 		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
-		Timeout: a.c.ResponseTimeout, TrustedProxies: a.c.TrustedProxies,
+		Timeout: a.c.ResponseTimeout, Uploads: files.Uploads, TrustedProxies: a.c.TrustedProxies,
 	})(r)
 }
 

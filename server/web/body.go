@@ -38,6 +38,25 @@ func limitBody(limit int64, next http.Handler) http.Handler {
 	})
 }
 
+// uploads lets requests that bring a file past the limits of others. What a refused client still sends is
+// thrown away as limitBody does.
+func uploads(are func(*http.Request) bool, next, limited http.Handler) http.Handler {
+	if are == nil {
+		return limited
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !are(r) {
+			limited.ServeHTTP(w, r)
+			return
+		}
+		body := r.Body
+		next.ServeHTTP(w, r)
+		if x, ok := w.(*exchange); ok && x.status >= http.StatusBadRequest && len(r.Header["Expect"]) == 0 {
+			drain(w, body)
+		}
+	})
+}
+
 // drain reads what a refused client still sends, after the answer is on its way.
 func drain(w http.ResponseWriter, body io.Reader) {
 	rc := http.NewResponseController(w)

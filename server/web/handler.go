@@ -33,10 +33,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // Describe is Wire plus the log entry and the request's id that an error of ours deserves.
 func Describe(r *http.Request, err error) WireError {
 	we := Wire(err)
-	if we.Status < 500 || we.Status == http.StatusNotImplemented { // nothing is broken
+	f := fault.From(err)
+	if we.Status < 500 || we.Status == http.StatusNotImplemented || f.Code == fault.AssetTooLarge || f.Code == fault.PolicyViolated { // nothing is broken
 		return we
 	}
-	f := fault.From(err)
 	id := telemetry.RequestID(r.Context())
 	if f.Code == fault.Internal {
 		we.Info = map[string]any{"request_id": id}

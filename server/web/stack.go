@@ -16,20 +16,20 @@ import (
 type StackConfig struct {
 	Log            *slog.Logger
 	Metrics        *telemetry.Metrics
-	CORSHost       string         // Access-Control-Allow-Origin, verbatim; "" switches CORS off
-	MaxBody        int64          // bytes; 0 is no limit
-	Timeout        time.Duration  // until an answer starts; 0 is no limit
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id count
+	CORSHost       string                   // Access-Control-Allow-Origin, verbatim; "" switches CORS off
+	MaxBody        int64                    // bytes; 0 is no limit
+	Timeout        time.Duration            // until an answer starts; 0 is no limit
+	Uploads        func(*http.Request) bool // whose handler bounds the body and its time itself; nil: none
+	TrustedProxies []netip.Prefix           // whose X-Forwarded-For and X-Request-Id count
 }
 
 // Stack returns what every request passes, outermost first: observe (request id, access log, metrics,
-// panics), headers (those of every answer, CORS), limitBody, deadline.
+// panics), headers (those of every answer, CORS), limitBody, deadline. Uploads pass the first two only.
 func Stack(c StackConfig) func(http.Handler) http.Handler {
 	proxies := proxies(c.TrustedProxies)
 	common := commonHeaders(c.CORSHost)
 	return func(next http.Handler) http.Handler {
-		next = limitTime(c.Timeout, common, next)
-		next = limitBody(c.MaxBody, next)
+		next = uploads(c.Uploads, next, limitBody(c.MaxBody, limitTime(c.Timeout, common, next)))
 		next = headers(common, c.CORSHost != "", next)
 		return observe(c.Log, c.Metrics, proxies, next)
 	}

@@ -23,11 +23,31 @@ type Config struct {
 	Stripe          Stripe
 	Payments        Payments
 	Pubsub          Pubsub
+	Assets          Assets
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
 	BodyLimit       int64         // app.json limits.body_bytes
 	StaticDir       string        // app.json static.folder
+}
+
+// Assets is where files are kept and how they are reached.
+type Assets struct {
+	Dir       string // ASSET_STORE_PATH
+	S3        *S3    // ASSET_STORE=s3; nil: they are in Dir
+	Public    bool   // ASSET_STORE_PUBLIC
+	URLPrefix string // ASSET_STORE_URL_PREFIX without a slash at its end; "" is /files below PublicURL
+	Secret    Secret // ASSET_STORE_SECRET; "" is one of the app's own
+	MaxBytes  int64  // ASSET_STORE_MAX
+}
+
+// S3 is a bucket of an S3-compatible store.
+type S3 struct {
+	Endpoint  string // ASSET_STORE_S3_ENDPOINT, an URL; "" is Amazon's
+	Region    string // ASSET_STORE_REGION
+	Bucket    string // ASSET_STORE_BUCKET
+	AccessKey string // ASSET_STORE_ACCESS_KEY
+	SecretKey Secret // ASSET_STORE_SECRET_KEY
 }
 
 // Stripe is the account that payments go to.

@@ -42,7 +42,7 @@ func TestLoad_Defaults(t *testing.T) {
 	want := &config.Config{
 		Name: "myapp", Listen: "127.0.0.1:3000", PublicURL: "http://localhost:3000", DataDir: ".crema", DevMode: true, CORSHost: "*",
 		ResponseTimeout: time.Minute, Log: config.Log{Format: "text"}, Shop: config.Shop{Name: "Crema", Currency: "usd"},
-		FunctionTimeout: time.Minute, BodyLimit: 4 << 20, StaticDir: "public_html",
+		FunctionTimeout: time.Minute, BodyLimit: 4 << 20, StaticDir: "public_html", Assets: config.Assets{MaxBytes: 100 << 20},
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
 		t.Error(diff)
@@ -60,7 +60,10 @@ func TestLoad_ReadsEverything(t *testing.T) {
 	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
 		"PUBLIC_URL", "https://beans.example/", "TRUSTED_PROXIES", "10.0.0.0/8, ::1", "LOG_LEVEL", "warn", "LOG_FORMAT", "json",
 		"API_KEY", "a", "MASTER_KEY", "m", "DATABASE_URL", "postgres://u:p@h/d", "STRIPE_SECRET_KEY", "rk_live_abc",
-		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc, whsec_old/+=,"), []byte(doc))
+		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc, whsec_old/+=,",
+		"ASSET_STORE", "s3", "ASSET_STORE_PATH", "/f", "ASSET_STORE_PUBLIC", "yes", "ASSET_STORE_URL_PREFIX", "https://cdn.example/files/",
+		"ASSET_STORE_SECRET", "s", "ASSET_STORE_MAX", "1024", "ASSET_STORE_S3_ENDPOINT", "http://127.0.0.1:9000", "ASSET_STORE_REGION", "eu-west-1",
+		"ASSET_STORE_BUCKET", "beans", "ASSET_STORE_ACCESS_KEY", "k", "ASSET_STORE_SECRET_KEY", "x"), []byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +77,10 @@ func TestLoad_ReadsEverything(t *testing.T) {
 		}},
 		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur", Contact: "hi@beans.example"},
 		FunctionTimeout: 5 * time.Second, BodyLimit: 2048, StaticDir: "site/out",
+		Assets: config.Assets{
+			Dir: "/f", Public: true, URLPrefix: "https://cdn.example/files", Secret: "s", MaxBytes: 1024,
+			S3: &config.S3{Endpoint: "http://127.0.0.1:9000", Region: "eu-west-1", Bucket: "beans", AccessKey: "k", SecretKey: "x"},
+		},
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
 		t.Error(diff)

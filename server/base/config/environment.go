@@ -29,6 +29,7 @@ func defaults() *Config {
 		FunctionTimeout: time.Minute,
 		BodyLimit:       4 << 20,
 		StaticDir:       "public_html",
+		Assets:          Assets{MaxBytes: 100 << 20},
 	}
 }
 
@@ -100,6 +101,7 @@ func (c *Config) readEnvironment(v *variables) {
 		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
 	}
 	c.Stripe.read(v)
+	c.Assets.read(v)
 	c.checkPayments(v.p)
 }
 

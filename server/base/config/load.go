@@ -53,6 +53,10 @@ func Read(dir string, env Env) (*Config, error) {
 		return nil, err
 	}
 	c.DataDir, c.StaticDir = below(dir, c.DataDir), below(dir, c.StaticDir)
+	if c.Assets.Dir == "" {
+		c.Assets.Dir = filepath.Join(c.DataDir, AssetsFolder)
+	}
+	c.Assets.Dir = below(dir, c.Assets.Dir)
 	return c, nil
 }
 

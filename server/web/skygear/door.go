@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"crema/server/core/assets"
 	"crema/server/core/functions"
 	"crema/server/core/records"
 	"crema/server/core/schema"
@@ -17,6 +18,7 @@ type Config struct {
 	Schema    *schema.Service
 	Records   *records.Service
 	Functions *functions.Service
+	Assets    *assets.Service
 	DevMode   bool  // the client key may change the schema and the default roles
 	MaxBody   int64 // bytes
 }
