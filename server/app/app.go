@@ -20,6 +20,7 @@ import (
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
 	"crema/server/core/pubsub"
+	"crema/server/core/push"
 	"crema/server/core/records"
 	"crema/server/core/schema"
 	"crema/server/core/users"
@@ -56,6 +57,7 @@ type rooms struct {
 	users     *users.Service
 	pubsub    *pubsub.Service
 	assets    *assets.Service
+	push      *push.Service
 	payments  *payments.Service
 	functions *functions.Service
 	sandbox   *sandbox.Sandbox // nil with real keys

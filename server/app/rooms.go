@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 
+	"crema/server/core/push"
 	"crema/server/core/users"
 )
 
@@ -12,6 +13,7 @@ func (a *App) openRooms(ctx context.Context) error {
 	for _, open := range []func(context.Context) error{
 		a.openUsers,
 		a.openPubsub,
+		a.openPush,
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -22,5 +24,11 @@ func (a *App) openRooms(ctx context.Context) error {
 
 func (a *App) openUsers(context.Context) error {
 	a.rooms.users = users.New(a.db)
+	return nil
+}
+
+func (a *App) openPush(context.Context) error {
+	a.rooms.push = push.New(push.Config{DB: a.db, Records: a.rooms.records, Log: a.log})
+	a.rooms.schema.OnCreate(a.rooms.push.Created)
 	return nil
 }

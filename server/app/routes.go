@@ -22,7 +22,7 @@ func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
 	wire := skygear.New(skygear.Config{
 		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Functions: a.rooms.functions, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
-		Assets: a.rooms.assets,
+		Assets: a.rooms.assets, Push: a.rooms.push,
 	})
 	shop := checkout.New(a.checkout(gate))
 

@@ -2,6 +2,7 @@ package records
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -39,6 +40,43 @@ func (s *Service) Query(ctx context.Context, q Query) (Page, error) {
 		s.met.add(rec)
 	}
 	return page, tooComplex(err)
+}
+
+// Match returns the positions of those rows which q finds for the actor of ctx. A row is JSON by column,
+// as a trigger of q's type saw it; whether it is still in the table does not matter. Only q's database,
+// type and predicate count. Without rows the query is only checked. Errors: those of Query, and
+// pg.bad_value when a row does not fit its table any more.
+func (s *Service) Match(ctx context.Context, q Query, rows []json.RawMessage) ([]int, error) {
+	sc, err := s.scope(ctx, q.Database)
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	err = s.fresh(ctx, func(snap *schema.Snapshot) error {
+		p, err := s.plan(ctx, snap, sc, Query{Database: q.Database, Type: q.Type, Where: q.Where})
+		if err != nil || p.table == nil || len(rows) == 0 {
+			return err
+		}
+		found, err = p.match(ctx, s.db, rows)
+		return err
+	})
+	return found, tooComplex(err)
+}
+
+func (p *plan) match(ctx context.Context, db *pg.DB, rows []json.RawMessage) ([]int, error) {
+	list, err := json.Marshal(rows)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	text := p.matchText(p.args.add(string(list)))
+	var found []int
+	err = db.Each(ctx, text, p.args, func(row pg.Row) error {
+		var n int
+		err := row.Scan(&n)
+		found = append(found, n-1)
+		return err
+	})
+	return found, err
 }
 
 // tooComplex names the limits of PostgreSQL that a query can hit.

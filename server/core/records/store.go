@@ -406,9 +406,19 @@ func (p *plan) pageText() string {
 // countText counts what the condition alone selects: joins for sorting add no rows.
 func (p *plan) countText() string { return "SELECT count(*)" + p.fromText(p.joins[:p.needed]) }
 
-func (p *plan) fromText(joins []join) string {
+// matchText returns the statement that tells the positions, from 1, of those rows which the condition
+// selects. Its last argument is a JSON array of rows by column.
+func (p *plan) matchText(rows string) string {
+	return "SELECT r.n" + p.fromRows("jsonb_array_elements("+rows+"::jsonb) WITH ORDINALITY AS r(v, n) CROSS JOIN LATERAL jsonb_populate_record(NULL::"+
+		p.table.Table+", r.v) AS t", p.joins) + " ORDER BY r.n"
+}
+
+func (p *plan) fromText(joins []join) string { return p.fromRows(p.table.Table+" t", joins) }
+
+// fromRows is FROM and WHERE for the rows t of a source.
+func (p *plan) fromRows(source string, joins []join) string {
 	var b strings.Builder
-	b.WriteString(" FROM " + p.table.Table + " t")
+	b.WriteString(" FROM " + source)
 	for _, j := range joins {
 		b.WriteString(" LEFT JOIN " + j.table.Table + " " + j.alias + " ON t." + j.ref.SQL + " = " + j.alias + "._id AND " + j.condition)
 	}

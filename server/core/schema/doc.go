@@ -10,8 +10,8 @@
 // Invariants: changes happen one after another (the version row is locked); nothing is ever altered,
 // widened or dropped by Ensure; what the server itself needs (_schema_kept) stays; names are at most 63 bytes, which PostgreSQL would cut silently; tables
 // that start with "_" cannot be reached. A new table gets indexes on _owner_id, _created_at and
-// _access at once. It gets no record_change trigger: that would write a row per save which nobody
-// reads; whoever adds a subscription to a type attaches it.
+// _access at once. It gets no trigger that notes changes: that would write a row per save which nobody
+// reads; package push attaches it to types with a subscription, and OnCreate tells it of new ones.
 //
 // Tables: app._schema_version, _schema_kept, _record_creation, _record_default_access,
 // _record_field_access; adds to app._role the roles that rules name.

@@ -98,6 +98,9 @@ func (s *Service) apply(ctx context.Context, tx *pg.Tx, snap *Snapshot, missing 
 			if _, err := tx.Exec(ctx, createTable(s.table(c.Type))); err != nil {
 				return tableFault(err, c.Type)
 			}
+			if err := s.created(ctx, tx, c.Type); err != nil {
+				return err
+			}
 		}
 	}
 	for _, c := range missing {

@@ -20,10 +20,21 @@ type Service struct {
 	noGeo    atomic.Bool // PostGIS cannot be had
 	listener *pg.Listener
 	cancel   context.CancelFunc
+	created  Created
 }
 
+// Created is told of a new record type inside the transaction that makes its table, while the version of
+// the schema is locked.
+type Created func(ctx context.Context, tx *pg.Tx, name string) error
+
+// OnCreate names who is told of new record types. Call it before the first
+// change.
+func (s *Service) OnCreate(fn Created) { s.created = fn }
+
 // New returns a Service. It works without Start; Start makes it hear of changes by other servers.
-func New(db *pg.DB) *Service { return &Service{db: db, cancel: func() {}} }
+func New(db *pg.DB) *Service {
+	return &Service{db: db, cancel: func() {}, created: func(context.Context, *pg.Tx, string) error { return nil }}
+}
 
 // Start reads the schema and listens for changes until Stop.
 func (s *Service) Start(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 
 	"crema/server/core/assets"
 	"crema/server/core/functions"
+	"crema/server/core/push"
 	"crema/server/core/records"
 	"crema/server/core/schema"
 	"crema/server/web"
@@ -19,6 +20,7 @@ type Config struct {
 	Records   *records.Service
 	Functions *functions.Service
 	Assets    *assets.Service
+	Push      *push.Service
 	DevMode   bool  // the client key may change the schema and the default roles
 	MaxBody   int64 // bytes
 }

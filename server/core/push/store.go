@@ -1,0 +1,88 @@
+package push
+
+import (
+	"encoding/json"
+	"time"
+)
+
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999") }
+
+// lockToken keeps others from registering the same token until the transaction ends.
+const lockToken = `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`
+
+const deleteOtherDevices = `DELETE FROM app._device WHERE token = $1 AND id <> $2`
+
+const insertDevice = `
+	INSERT INTO app._device (id, auth_id, type, token, topic, last_registered_at)
+	VALUES ($1, $2, $3, nullif($4, ''), nullif($5, ''), $6)`
+
+const updateDevice = `
+	UPDATE app._device SET type = $3, token = nullif($4, ''), topic = nullif($5, ''), last_registered_at = $6
+	 WHERE id = $1 AND auth_id = $2`
+
+const deleteDevice = `DELETE FROM app._device WHERE id = $1 AND (auth_id = $2 OR $3)`
+
+// selectOwner finds the owner of a device that the user may work with.
+const selectOwner = `
+	SELECT coalesce(d.auth_id, '') AS owner,
+	       (SELECT coalesce(json_agg(r.role_id), '[]') FROM app._auth_role r WHERE r.auth_id = d.auth_id) AS roles
+	  FROM app._device d WHERE d.id = $1 AND (d.auth_id = $2 OR $3)`
+
+// lockDevice keeps such a device from going away.
+const lockDevice = `SELECT id FROM app._device WHERE id = $1 AND (auth_id = $2 OR $3) FOR KEY SHARE`
+
+// lockSchema keeps record types from being made until the transaction ends.
+const lockSchema = `SELECT version FROM app._schema_version FOR SHARE`
+
+// bePatient bounds how long a transaction waits for a table that somebody works on: whoever comes later
+// waits behind it.
+const bePatient = `SELECT set_config('lock_timeout', '3s', true)`
+
+// isBare says whether a record type has a table that nothing notes the changes of. Old databases bring a
+// trigger of their own.
+const isBare = `
+	SELECT EXISTS (
+	  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	   WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND NOT EXISTS (
+	         SELECT FROM pg_catalog.pg_trigger t
+	          WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+	            AND t.tgname IN ('_note_record_change', 'trigger_notify_record_change')))`
+
+// attachTrigger returns the statement that notes the changes of a table.
+func attachTrigger(schema, table string) string {
+	return "CREATE TRIGGER _note_record_change AFTER INSERT OR UPDATE OR DELETE ON " + table +
+		" FOR EACH ROW EXECUTE FUNCTION " + schema + "._note_record_change()"
+}
+
+const isSubscribed = `SELECT EXISTS (SELECT FROM app._subscription WHERE query ->> 'record_type' = $1)`
+
+const upsertSubscription = `
+	INSERT INTO app._subscription (id, auth_id, device_id, type, notification_info, query)
+	VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)
+	ON CONFLICT (auth_id, device_id, id) DO UPDATE
+	   SET type = excluded.type, notification_info = excluded.notification_info, query = excluded.query
+	RETURNING id, device_id, type, notification_info, query`
+
+const countSubscriptions = `SELECT count(*) FROM app._subscription WHERE device_id = $1`
+
+const selectSubscriptions = `
+	SELECT s.id, s.device_id, s.type, s.notification_info, coalesce(s.query, '{}') AS query
+	  FROM app._subscription s JOIN app._device d ON d.id = s.device_id
+	 WHERE s.auth_id = $1 AND s.device_id = $2 AND (d.auth_id = $3 OR $4) AND ($5::text[] IS NULL OR s.id = ANY($5))
+	 ORDER BY s.id COLLATE "C"`
+
+const deleteSubscriptions = `
+	DELETE FROM app._subscription s USING app._device d
+	 WHERE d.id = s.device_id AND s.auth_id = $1 AND s.device_id = $2 AND (d.auth_id = $3 OR $4) AND s.id = ANY($5)
+	RETURNING s.id`
+
+// Subscription is what a device wants to hear of. JSON: its form on the wire.
+type Subscription struct {
+	ID       string          `json:"id"`
+	Type     string          `json:"type"` // "query"
+	DeviceID string          `json:"device_id" db:"device_id"`
+	Query    json.RawMessage `json:"query"` // an object with record_type and, perhaps, predicate
+
+	// Info asks for a push beside the notice, and says how it looks; nil asks for none.
+	Info *json.RawMessage `json:"notification_info,omitempty" db:"notification_info"`
+}
