@@ -153,7 +153,7 @@ func (a *App) openRecords(ctx context.Context) error {
 		return err
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
-	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, DevMode: a.c.DevMode})
+	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode})
 	return nil
 }
 

@@ -66,6 +66,17 @@ func newBatch(sc scope, n int, atomic bool) *batch {
 	return &batch{scope: sc, rows: make([]row, n), atomic: atomic}
 }
 
+// stored returns the records that are there now.
+func (b *batch) stored() []*Record {
+	list := make([]*Record, 0, len(b.rows))
+	for i := range b.rows {
+		if rec := b.rows[i].out; rec != nil {
+			list = append(list, rec)
+		}
+	}
+	return list
+}
+
 // meet remembers the records that are there now.
 func (b *batch) meet(m *met) {
 	for i := range b.rows {

@@ -33,7 +33,9 @@ func (s *Service) Query(ctx context.Context, q Query) (Page, error) {
 		if err != nil {
 			return err
 		}
-		page, err = p.run(ctx, s.db)
+		if page, err = p.run(ctx, s.db); err == nil && p.hasAssets() {
+			err = s.Describe(ctx, page.Records...)
+		}
 		return err
 	})
 	for _, rec := range page.Records {
@@ -293,6 +295,12 @@ func (p *plan) read(ctx context.Context, db *pg.DB, page *Page) error {
 		page.Records = append(page.Records, rec)
 		return nil
 	})
+}
+
+// hasAssets says whether what the query returns may hold assets.
+func (p *plan) hasAssets() bool {
+	return p.table != nil && p.table.HasAssets ||
+		slices.ContainsFunc(p.include, func(i include) bool { return i.target != nil && i.target.HasAssets })
 }
 
 // load replaces the keys in Transient by the records that the actor may read, in one statement for each

@@ -2,6 +2,7 @@ package records
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"hash/maphash"
 	"slices"
@@ -220,4 +221,51 @@ func (t *table) scrub(rec *Record) {
 		}
 	}
 	rec.Fields = kept
+}
+
+// Describe completes the assets in the fields of records, and of records in their Transient, with content
+// type and URL: one statement for all of them, none where there is no asset. Wire: skygear §3.10.
+func (s *Service) Describe(ctx context.Context, records ...*Record) error {
+	if s.assets == nil {
+		return nil
+	}
+	var fields []*Field
+	for _, rec := range records {
+		fields = appendAssets(fields, rec)
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	var names []string
+	for _, f := range fields {
+		names = append(names, assetOf(f).Name)
+	}
+	slices.Sort(names)
+	described, err := s.assets.Describe(ctx, slices.Compact(names))
+	for _, f := range fields {
+		if a, ok := described[assetOf(f).Name]; ok {
+			f.Value = a
+		}
+	}
+	return err
+}
+
+func assetOf(f *Field) Asset {
+	a, _ := f.Value.(Asset)
+	return a
+}
+
+// appendAssets appends the fields of rec that hold assets.
+func appendAssets(fields []*Field, rec *Record) []*Field {
+	for i := range rec.Fields {
+		if _, ok := rec.Fields[i].Value.(Asset); ok {
+			fields = append(fields, &rec.Fields[i])
+		}
+	}
+	for i := range rec.Transient {
+		if inner, ok := rec.Transient[i].Value.(*Record); ok && inner != nil {
+			fields = appendAssets(fields, inner)
+		}
+	}
+	return fields
 }

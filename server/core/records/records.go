@@ -17,8 +17,16 @@ import (
 type Config struct {
 	DB      *pg.DB
 	Schema  *schema.Service
+	Assets  Assets           // nil: assets come back with their names only
 	DevMode bool             // every caller may add types and fields, not only the master key
 	Now     func() time.Time // nil: time.Now
+}
+
+// Assets is what the room asks of whoever keeps files.
+type Assets interface {
+	// Describe returns each named asset with its content type and a URL for reading it, by name. Names
+	// that are unknown are left out.
+	Describe(ctx context.Context, names []string) (map[string]Asset, error)
 }
 
 // Service works on the records of one app. It is safe for concurrent use. The actor of each call is
@@ -26,6 +34,7 @@ type Config struct {
 type Service struct {
 	db      *pg.DB
 	schema  *schema.Service
+	assets  Assets
 	devMode bool
 	now     func() time.Time
 	met     *met
@@ -36,7 +45,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{db: c.DB, schema: c.Schema, devMode: c.DevMode, now: c.Now, met: newMet()}
+	return &Service{db: c.DB, schema: c.Schema, assets: c.Assets, devMode: c.DevMode, now: c.Now, met: newMet()}
 }
 
 // Record is one record. Fields holds its data in any order; a NULL column is absent from what is read,
@@ -254,7 +263,7 @@ func (s *Service) Fetch(ctx context.Context, req IDsRequest) ([]Result, error) {
 	}
 	b.failOpen()
 	b.meet(s.met)
-	return b.results(), nil
+	return b.results(), s.Describe(ctx, b.stored()...)
 }
 
 func batchOfIDs(sc scope, req IDsRequest) (*batch, error) {

@@ -55,6 +55,7 @@ func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
 		return nil, err
 	}
 	b.meet(s.met)
+	_ = s.Describe(ctx, b.stored()...) // they are saved: without their URLs is better than an error
 	return b.results(), nil
 }
 

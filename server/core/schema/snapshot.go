@@ -47,6 +47,7 @@ func typeOf(columns []catalogColumn, schema pg.Ident) *Type {
 		}
 		t.byName[c.Name] = len(t.Columns)
 		t.Columns = append(t.Columns, c.column(len(t.Columns)))
+		t.HasAssets = t.HasAssets || t.Columns[len(t.Columns)-1].Kind == Asset
 	}
 	if found < len(reserved) {
 		return nil

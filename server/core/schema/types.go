@@ -87,6 +87,7 @@ type Type struct {
 	ReadAll       string     // ReadList of all columns
 	ReadUpdated   string     // the same for RETURNING, where a row that was new has NULLs behind its _id
 	Guarded       bool       // some column has rules
+	HasAssets     bool       // some column holds assets
 	Fills         bool       // a new row may hold what nobody sent: defaults, sequences, triggers
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
