@@ -22,6 +22,7 @@ import (
 	"crema/server/core/pubsub"
 	"crema/server/core/push"
 	"crema/server/core/records"
+	"crema/server/core/relations"
 	"crema/server/core/schema"
 	"crema/server/core/users"
 	"crema/server/lambda"
@@ -54,6 +55,7 @@ type App struct {
 type rooms struct {
 	schema    *schema.Service
 	records   *records.Service
+	relations *relations.Service
 	users     *users.Service
 	pubsub    *pubsub.Service
 	assets    *assets.Service
@@ -154,6 +156,7 @@ func (a *App) openRecords(ctx context.Context) error {
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
 	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode})
+	a.rooms.relations = relations.New(a.db, a.rooms.records)
 	return nil
 }
 

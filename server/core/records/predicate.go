@@ -87,7 +87,7 @@ func (c *compiler) predicate(v any, depth int, plain bool) (string, error) {
 		defer func() { c.use = acl.CompareField }()
 		return c.comparison(op, list[1], list[2])
 	case "func":
-		return "", functionalPredicate(list)
+		return c.functional(list)
 	}
 	return "", badPredicate("%q is no operator; known are and, or, not, eq, neq, gt, gte, lt, lte, like, ilike, in and func", clip(op))
 }
@@ -107,17 +107,65 @@ func (c *compiler) junction(op string, children []any, depth int, plain bool) (s
 	return "(" + strings.Join(parts, " "+strings.ToUpper(op)+" ") + ")", nil
 }
 
-// functionalPredicate answers for functions in the place of a predicate. Relations between users have no
-// tables yet.
-func functionalPredicate(list []any) error {
+// functional is a function in the place of a predicate.
+func (c *compiler) functional(list []any) (string, error) {
 	name, _ := list[1].(string)
 	switch name {
 	case "userRelation":
-		return fault.New(fault.NotSupported, "records.no_relations", "relations between users are not supported by this server yet")
+		return c.userRelation(list[2:])
 	case "distance":
-		return fault.New(fault.NotSupported, "records.bad_function", "distance is a number; compare it with one")
+		return "", fault.New(fault.NotSupported, "records.bad_function", "distance is a number; compare it with one")
 	}
-	return badPredicate("%q is no function; known are distance and userRelation", clip(name))
+	return "", badPredicate("%q is no function; known are distance and userRelation", clip(name))
+}
+
+// userRelation says that a column holds the id of a user who is related to the actor. Wire: skygear §3.7.
+func (c *compiler) userRelation(args []any) (string, error) {
+	if len(args) != 2 {
+		return "", badPredicate("userRelation takes a key path and a relation")
+	}
+	path, ok := args[0].(map[string]any)
+	relation, isObject := args[1].(map[string]any)
+	if !ok || !isObject || path["$type"] != "keypath" || relation["$type"] != "relation" {
+		return "", badPredicate("userRelation takes a key path and a relation")
+	}
+	table := decoded(relation).text("$name")
+	if table != "_friend" && table != "_follow" {
+		return "", fault.New(fault.NotSupported, "records.no_relation", "relations between users are _friend and _follow")
+	}
+	direction, err := directionOf(relation["$direction"])
+	if err != nil {
+		return "", err
+	}
+	column := decoded(path).text("$val")
+	if column == "" {
+		column = "_owner_id"
+	}
+	o, err := c.keyPath(column)
+	switch {
+	case err != nil:
+		return "", err
+	case c.table == nil:
+		return "false", nil
+	case family(o.kind) != "text":
+		return "", unknownField("userRelation needs a field with the id of a user, which %q is not", clip(column))
+	case c.actor.UserID == "":
+		return "false", nil
+	}
+	return related(c.snap.Tables+table, direction, c.args.add(c.actor.UserID), o.sql), nil
+}
+
+// directionOf reads $direction; without it a relation must hold both ways.
+func directionOf(v any) (string, error) {
+	switch v {
+	case nil, "mutual":
+		return "mutual", nil
+	case "outward":
+		return "outward", nil
+	case "inward":
+		return "inward", nil
+	}
+	return "", badPredicate("the $direction of a relation is outward, inward or mutual")
 }
 
 func (c *compiler) comparison(op string, l, r any) (string, error) {

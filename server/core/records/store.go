@@ -426,6 +426,19 @@ func (p *plan) fromRows(source string, joins []join) string {
 	return b.String()
 }
 
+// related says that a relation holds between the user and the one whose id column has.
+func related(table, direction, user, column string) string {
+	out := "EXISTS (SELECT FROM " + table + " r WHERE r.left_id = " + user + " AND r.right_id = " + column + ")"
+	in := "EXISTS (SELECT FROM " + table + " r WHERE r.right_id = " + user + " AND r.left_id = " + column + ")"
+	switch direction {
+	case "outward":
+		return out
+	case "inward":
+		return in
+	}
+	return "(" + out + " AND " + in + ")"
+}
+
 // inDatabase limits the row called alias to the selected database.
 func (sc scope) inDatabase(alias string, arg func(any) string) string {
 	if sc.union {

@@ -141,14 +141,21 @@ func DecodeQuery(p Params) (Query, error) {
 	if err := decodeFilter(p, &q); err != nil {
 		return q, err
 	}
-	if q.Limit, err = count(p, "limit"); err != nil {
-		return q, err
-	}
-	offset, err := count(p, "offset")
-	if offset != nil {
-		q.Offset = *offset
-	}
+	q.Limit, q.Offset, err = DecodePaging(p)
 	return q, err
+}
+
+// DecodePaging reads limit, nil when missing, and offset. It fails with an Invalid error that names the
+// parameter.
+func DecodePaging(p Params) (limit *int, offset int, err error) {
+	if limit, err = count(p, "limit"); err != nil {
+		return nil, 0, err
+	}
+	from, err := count(p, "offset")
+	if from != nil {
+		offset = *from
+	}
+	return limit, offset, err
 }
 
 func decodeFilter(p Params, q *Query) error {

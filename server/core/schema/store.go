@@ -105,7 +105,8 @@ type catalogColumn struct {
 // read returns the picture that q sees. The version is read first: a change in between makes the
 // picture newer than its version, which only costs one more reading.
 func read(ctx context.Context, q pg.Querier, schema pg.Ident) (*Snapshot, error) {
-	s := &Snapshot{types: map[string]*Type{}, VersionTable: schema.SQL() + "._schema_version"}
+	s := &Snapshot{types: map[string]*Type{}, Tables: schema.SQL() + "."}
+	s.VersionTable = s.Tables + "_schema_version"
 	if err := q.Get(ctx, &s.Version, selectVersion); err != nil {
 		return nil, err
 	}

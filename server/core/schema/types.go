@@ -135,6 +135,7 @@ type Snapshot struct {
 	Version int64
 	// VersionTable is the table with the version, quoted, for statements that compare it.
 	VersionTable string
+	Tables       string // quoted schema of the app's tables with its dot
 	GeoPath      string // quoted schema of PostGIS with its dot; "" where PostGIS is not installed
 	types        map[string]*Type
 	names        []string

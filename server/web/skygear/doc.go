@@ -3,6 +3,6 @@
 // the body's "action".
 //
 // Way in: New, then ServeHTTP for everything that is left of the path space. It has the actions of the
-// wire and every function of the functions room. Every file of actions offers them as a map, which actions.go merges; the chains of
-// checks that they can ask for stand there too.
+// wire and every function of the functions room. Every file of actions offers them as a map, which
+// actions.go merges; the chains of checks that they can ask for stand there too.
 package skygear

@@ -9,6 +9,7 @@ import (
 	"crema/server/core/functions"
 	"crema/server/core/push"
 	"crema/server/core/records"
+	"crema/server/core/relations"
 	"crema/server/core/schema"
 	"crema/server/web"
 )
@@ -18,6 +19,7 @@ type Config struct {
 	Gate      *web.Gate
 	Schema    *schema.Service
 	Records   *records.Service
+	Relations *relations.Service
 	Functions *functions.Service
 	Assets    *assets.Service
 	Push      *push.Service

@@ -20,6 +20,7 @@ import (
 	"crema/server/base/pg"
 	"crema/server/core/functions"
 	"crema/server/core/records"
+	"crema/server/core/relations"
 	"crema/server/core/schema"
 	"crema/server/core/users"
 	"crema/server/testkit"
@@ -78,10 +79,11 @@ func serverOn(t testing.TB, db *pg.DB, devMode bool) *server {
 		t.Fatal(err)
 	}
 	own := schema.New(db)
+	recs := records.New(records.Config{DB: db, Schema: own, DevMode: devMode})
 	s := &server{t: t, db: db, people: &people{db: db, roles: map[string][]string{}}}
 	h := httptest.NewServer(skygear.New(skygear.Config{
 		Gate: web.NewGate(apiKey, masterKey, s.people), Schema: own, Functions: fns, DevMode: devMode, MaxBody: 1 << 20,
-		Records: records.New(records.Config{DB: db, Schema: own, DevMode: devMode}),
+		Records: recs, Relations: relations.New(db, recs),
 	}))
 	t.Cleanup(h.Close)
 	s.url = h.URL
