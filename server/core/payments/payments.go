@@ -107,7 +107,7 @@ func (s *Service) Start(ctx context.Context) {
 	}
 	s.work.Go(func() { s.every(ctx, s.c.Every, nil, s.reconcile) })
 	s.work.Go(func() { s.every(ctx, s.c.Every, s.kick, s.readNotices) })
-	s.work.Go(func() { s.every(ctx, sweepEvery, nil, s.sweepYesterday) })
+	s.work.Go(func() { s.every(ctx, sweepEvery, nil, s.sweepDue) })
 }
 
 // every runs fn now, at every tick and whenever it is kicked.

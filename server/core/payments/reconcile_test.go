@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"crema/server/base/fault"
 	"crema/server/core/payments/provider"
 	"crema/server/lambda"
@@ -164,5 +166,36 @@ func TestOneOpenAttempt_IsEnforcedByTheDatabase(t *testing.T) {
 		SELECT gen_random_uuid(), order_id, 2, mode, kind, 'other-key', request, 'pending', amount, currency FROM app._payment WHERE id = $1`, id)
 	if err == nil {
 		t.Fatal("the database let a second open attempt in")
+	}
+}
+
+// A server that was off for days makes up for each of them, once, and for no day before the first payment.
+func TestSweep_MakesUpForDaysThatWereMissed(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	a := s.paid()
+	if _, err := s.db.Exec(t.Context(), `UPDATE app._payment SET created_at = created_at - interval '4 days' WHERE id = $1`, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	swept := func() (days []string) {
+		t.Helper()
+		if err := s.db.Select(t.Context(), &days, `SELECT ((now() AT TIME ZONE 'UTC')::date - day)::text FROM app._sweep WHERE finished_at IS NOT NULL ORDER BY day`); err != nil {
+			t.Fatal(err)
+		}
+		return days
+	}
+	if _, err := s.db.Exec(t.Context(), `INSERT INTO app._sweep (day, finished_at) VALUES ((now() AT TIME ZONE 'UTC')::date - 3, now())`); err != nil {
+		t.Fatal(err)
+	}
+	s.sweepDue(t.Context())
+	if diff := cmp.Diff([]string{"4", "3", "2", "1"}, swept()); diff != "" {
+		t.Error("days ago:", diff)
+	}
+	if _, err := s.db.Exec(t.Context(), `UPDATE app._payment SET created_at = created_at - interval '1 year' WHERE id = $1`, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.sweepDue(t.Context())
+	if n := len(swept()); n != 31 {
+		t.Errorf("%d days were compared, want the last 31", n)
 	}
 }

@@ -338,6 +338,10 @@ const (
 	FROM app._reconciliation_break WHERE closed_at IS NULL ORDER BY id`
 	beginSweep = `INSERT INTO app._sweep (day) VALUES ($1) ON CONFLICT (day) DO UPDATE SET started_at = now()
 	WHERE app._sweep.finished_at IS NULL AND app._sweep.started_at < now() - interval '1 hour' RETURNING 1`
+	// From the first payment on, and always the last day, which charges of other programs may have.
+	selectUnswept = `SELECT day::date FROM generate_series(
+		greatest($1::date - $2::int, least($1::date, (SELECT min(created_at AT TIME ZONE 'UTC')::date FROM app._payment))), $1::date, interval '1 day') day
+	WHERE NOT EXISTS (SELECT 1 FROM app._sweep s WHERE s.day = day.day::date AND s.finished_at IS NOT NULL) ORDER BY 1`
 	finishSweep    = `INSERT INTO app._sweep (day, finished_at) VALUES ($1, now()) ON CONFLICT (day) DO UPDATE SET finished_at = now()`
 	selectDaysPaid = attemptColumns + ` WHERE p.state = 'succeeded' AND p.created_at >= $1 AND p.created_at < $2 AND p.mode = $3`
 )

@@ -10,8 +10,10 @@ import (
 	"crema/server/core/payments/provider"
 )
 
-// sweepEvery is how often a server looks whether yesterday has been compared.
-const sweepEvery = time.Hour
+const (
+	sweepEvery = time.Hour // how often a server looks whether there is a day to compare
+	sweepBack  = 30        // days that are made up for; older ones are an operator's, with `crema payments sweep`
+)
 
 // Break is a difference between the provider's books and ours, or something else that an operator must
 // look at.
@@ -39,17 +41,32 @@ func (s *Service) CloseBreak(ctx context.Context, id int64, by string) error {
 	return err
 }
 
-// sweepYesterday compares the day before with the provider, on one server, once.
-func (s *Service) sweepYesterday(ctx context.Context) {
-	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
-	var mine int
-	if err := s.db.Get(ctx, &mine, beginSweep, day); err != nil {
-		if !fault.Is(err, "pg.no_rows") && ctx.Err() == nil {
+// sweepDue compares every day that is over and was not compared yet, each on one server, once: after a pause of the
+// server these are several.
+func (s *Service) sweepDue(ctx context.Context) {
+	yesterday := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
+	var days []time.Time
+	if err := s.db.Select(ctx, &days, selectUnswept, yesterday, sweepBack); err != nil {
+		if ctx.Err() == nil {
 			s.c.Log.WarnContext(ctx, "the sweep cannot begin", "error", err)
 		}
 		return
 	}
-	if _, err := s.Sweep(ctx, day); err != nil && ctx.Err() == nil {
+	for _, day := range days {
+		s.sweepOnce(ctx, day)
+	}
+}
+
+func (s *Service) sweepOnce(ctx context.Context, day time.Time) {
+	var mine int
+	err := s.db.Get(ctx, &mine, beginSweep, day)
+	if fault.Is(err, "pg.no_rows") { // another server has it
+		return
+	}
+	if err == nil {
+		_, err = s.Sweep(ctx, day)
+	}
+	if err != nil && ctx.Err() == nil {
 		s.c.Log.WarnContext(ctx, "the sweep is tried again later", "day", day.Format(time.DateOnly), "error", err)
 	}
 }
