@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"crema/server/core/push"
 	"crema/server/core/users"
@@ -22,9 +23,22 @@ func (a *App) openRooms(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) openUsers(context.Context) error {
-	a.rooms.users = users.New(a.db)
-	return nil
+func (a *App) openUsers(ctx context.Context) error {
+	u, p := a.c.Users, a.c.Users.Passwords
+	a.rooms.users = users.New(users.Config{
+		DB: a.db, Records: a.rooms.records, Schema: a.rooms.schema, AuthKeys: u.AuthKeys, TokenLife: u.TokenLife,
+		CustomTokenSecret: u.CustomTokenSecret.Reveal(), VerifyRequired: u.VerifyRequired, HashKey: a.derive("log-in counts"),
+		Policy: users.Policy{
+			MinLength: p.MinLength, Uppercase: p.Uppercase, Lowercase: p.Lowercase, Digit: p.Digit, Symbol: p.Symbol,
+			ExcludedKeywords: p.ExcludedKeywords, ExcludedFields: p.ExcludedFields, MinGuessable: p.MinGuessable,
+			HistorySize: p.HistorySize, HistoryDays: p.HistoryDays, ExpiryDays: p.ExpiryDays,
+		},
+		Limits: users.Limits{
+			FailuresPerAccount: int(u.Limits.FailuresPerAccount), FailuresPerAddress: int(u.Limits.FailuresPerAddress),
+			Window: time.Duration(u.Limits.WindowSeconds) * time.Second,
+		},
+	})
+	return a.rooms.users.Start(ctx)
 }
 
 func (a *App) openPush(context.Context) error {

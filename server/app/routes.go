@@ -21,7 +21,7 @@ import (
 func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
 	wire := skygear.New(skygear.Config{
-		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Relations: a.rooms.relations, Functions: a.rooms.functions,
+		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Users: a.rooms.users, Relations: a.rooms.relations, Functions: a.rooms.functions,
 		Assets: a.rooms.assets, Push: a.rooms.push, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
 	})
 	shop := checkout.New(a.checkout(gate))

@@ -66,6 +66,15 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 	"pubsub.message_bytes":       func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.MessageBytes, 1<<10, 1<<24) },
 	"pubsub.sockets":             func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.Sockets, 1, 1_000_000) },
 	"pubsub.sockets_per_address": func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.SocketsPerAddress, 1, 1_000_000) },
+	"log_in.limits.failures_per_account": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Users.Limits.FailuresPerAccount, 1, maxFailures)
+	},
+	"log_in.limits.failures_per_address": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Users.Limits.FailuresPerAddress, 1, maxFailures)
+	},
+	"log_in.limits.window_seconds": func(c *Config, v json.RawMessage) string {
+		return whole(v, &c.Users.Limits.WindowSeconds, 1, 24*60*60)
+	},
 	"static.folder": func(c *Config, v json.RawMessage) string {
 		return text(v, &c.StaticDir, filepath.IsLocal, "a folder below app.json's, without ..")
 	},

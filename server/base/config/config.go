@@ -24,6 +24,7 @@ type Config struct {
 	Payments        Payments
 	Pubsub          Pubsub
 	Assets          Assets
+	Users           Users
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds

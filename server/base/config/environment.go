@@ -100,6 +100,7 @@ func (c *Config) readEnvironment(v *variables) {
 	if c.APIKey != "" && c.APIKey == c.MasterKey {
 		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
 	}
+	c.Users.read(v)
 	c.Stripe.read(v)
 	c.Assets.read(v)
 	c.checkPayments(v.p)

@@ -17,6 +17,8 @@ type batch struct {
 	scope  scope
 	atomic bool
 	rows   []row
+
+	mayMigrate bool // the schema may change whoever acts
 }
 
 // row is one entry of a batch.
@@ -57,6 +59,7 @@ type group struct {
 	rows      []*row
 	now       time.Time
 	mayCreate bool
+	trusted   []string // fields that are written whatever their rules say
 	atomic    bool
 	met       *met
 	statement func(ctx context.Context, q pg.Querier, g *group, rows []*row) error
@@ -160,6 +163,65 @@ func (b *batch) run(ctx context.Context, db *pg.DB, groups func() []*group) erro
 		}
 		return b.failure()
 	})
+}
+
+// Together is a save of one record in a transaction with what another room writes.
+type Together struct {
+	Record     *Record
+	Trusted    []string                            // fields that are written whatever their rules say
+	MayMigrate bool                                // the schema may change, as if the actor held the master key
+	Write      func(context.Context, *pg.Tx) error // runs before the save, again after a conflict; may be nil
+}
+
+// SaveTogether creates or updates a record of the public database for the actor of ctx; roles that may
+// create are not asked for. When it returns nil, the record and what Write did are durable; when it
+// fails, neither is there. Its errors are those of Write and of an entry of Save.
+func (s *Service) SaveTogether(ctx context.Context, t Together) (*Record, error) {
+	sc, err := s.writable(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	b := newBatch(sc, 1, false)
+	b.mayMigrate = t.MayMigrate
+	b.rows[0] = row{id: t.Record.ID(), rec: t.Record}
+	now := s.now().UTC().Truncate(time.Microsecond)
+	err = s.fresh(ctx, func(snap *schema.Snapshot) error {
+		b.reset()
+		snap, err := s.migrate(ctx, b, snap)
+		if err != nil {
+			return err
+		}
+		return s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+			b.reset()
+			if t.Write != nil {
+				if err := t.Write(ctx, tx); err != nil {
+					return err
+				}
+			}
+			return b.saveIn(ctx, tx, b.saveGroups(snap, now, s.met), t.Trusted)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.meet(s.met)
+	return b.rows[0].out, nil
+}
+
+// saveIn works through groups and returns the first error of an entry.
+func (b *batch) saveIn(ctx context.Context, tx *pg.Tx, groups []*group, trusted []string) error {
+	for _, g := range groups {
+		g.mayCreate, g.trusted = true, trusted
+		if err := g.work(ctx, inSavepoint(tx), g.rows); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.results() {
+		if r.Err != nil {
+			return r.Err
+		}
+	}
+	return nil
 }
 
 func (b *batch) reset() {

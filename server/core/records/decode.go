@@ -27,6 +27,22 @@ func DecodeRecord(raw []byte) (*Record, error) {
 	return item.Record, nil
 }
 
+// DecodeFields reads the data fields of an object that is no record yet. Keys that are reserved are left
+// out, as a save leaves them out. It fails like DecodeRecord.
+func DecodeFields(raw []byte) ([]Field, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || raw[0] != '{' || !json.Valid(raw) {
+		return nil, fault.New(fault.BadRequest, "records.not_an_object", "the fields must be a JSON object")
+	}
+	d := recordDecoder{rec: &Record{}}
+	eachMember(raw, func(key, value []byte) {
+		if name := d.name(key); name != "" && name[0] != '_' {
+			d.member(key, value)
+		}
+	})
+	return d.rec.Fields, d.err
+}
+
 // maxFields is what a table of PostgreSQL can hold beside the reserved columns.
 const maxFields = 1592
 

@@ -298,6 +298,29 @@ func (b *batch) failOpen() {
 	}
 }
 
+// Read returns a record of the public database as viewer sees its fields. The record's own list is not
+// asked, so it is for rooms that know who may see it. It fails with records.not_found.
+func (s *Service) Read(ctx context.Context, viewer acl.Actor, kind, key string) (*Record, error) {
+	var found *Record
+	err := s.fresh(ctx, func(snap *schema.Snapshot) error {
+		t := snap.Type(kind)
+		if t == nil {
+			return nil
+		}
+		table := newTable(snap, t, viewer)
+		reader := newReaderWith(table, 1)
+		text, args := selectByKeys(table, scope{actor: acl.Actor{Key: acl.MasterKey}}, []string{key})
+		return s.db.Each(ctx, text, args, func(row pg.Row) (err error) {
+			found, err = reader.read(row)
+			return err
+		})
+	})
+	if err == nil && found == nil {
+		return nil, notFound(kind + "/" + key)
+	}
+	return found, err
+}
+
 // fetch reads the rows of g in one statement.
 func (g *group) fetch(ctx context.Context, q pg.Querier) error {
 	text, args := selectByKeys(g.table, g.scope, keysOf(g.rows))

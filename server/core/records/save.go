@@ -93,7 +93,7 @@ func (s *Service) migrate(ctx context.Context, b *batch, snap *schema.Snapshot) 
 		if err != nil || len(changes) == 0 {
 			return snap, err
 		}
-		if snap, err = s.schema.Ensure(ctx, changes, s.devMode || b.scope.actor.Master()); err != nil {
+		if snap, err = s.schema.Ensure(ctx, changes, s.devMode || b.mayMigrate || b.scope.actor.Master()); err != nil {
 			return nil, err
 		}
 	}
@@ -445,7 +445,7 @@ func (g *group) judgeRow(r *row, stored *Record) {
 	var refused []string
 	r.cells = make([]cell, 0, len(r.sent))
 	for _, c := range r.sent {
-		if !acl.AllowsField(c.col.Rules, g.scope.actor, acl.WriteField, h) && c.changes(stored) {
+		if !acl.AllowsField(c.col.Rules, g.scope.actor, acl.WriteField, h) && !slices.Contains(g.trusted, c.col.Name) && c.changes(stored) {
 			refused = append(refused, c.col.Name)
 			continue
 		}

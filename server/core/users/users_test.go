@@ -15,7 +15,7 @@ import (
 func TestEnsure_MakesTheAccountOnceT9(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)
-	s := users.New(db)
+	s := users.New(users.Config{DB: db})
 	for _, id := range []string{"_god", "<your-user-id>", "_god", `'; DROP TABLE app._auth --`} {
 		if err := s.Ensure(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -25,14 +25,14 @@ func TestEnsure_MakesTheAccountOnceT9(t *testing.T) {
 	if err := db.Get(t.Context(), &n, "SELECT count(*) FROM app._auth"); err != nil || n != 3 {
 		t.Errorf("got %d accounts, %v; want 3", n, err)
 	}
-	if err := users.New(db).Ensure(t.Context(), "_god"); err != nil {
+	if err := users.New(users.Config{DB: db}).Ensure(t.Context(), "_god"); err != nil {
 		t.Errorf("a second server: %v", err)
 	}
 }
 
 func TestEnsure_RefusesIDsThatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	s := users.New(testkit.DB(t))
+	s := users.New(users.Config{DB: testkit.DB(t)})
 	for _, id := range []string{"", "a\x00b", "a\xff", strings.Repeat("x", 256)} {
 		if err := s.Ensure(t.Context(), id); !fault.Is(err, "users.bad_id") {
 			t.Errorf("%q: got %v", id, err)
@@ -43,7 +43,7 @@ func TestEnsure_RefusesIDsThatCannotBeStored(t *testing.T) {
 func TestEnsure_ForgetsInsteadOfGrowing(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)
-	s := users.New(db)
+	s := users.New(users.Config{DB: db})
 	if _, err := db.Exec(t.Context(), "INSERT INTO app._auth (id) SELECT i::text FROM generate_series(1, $1) i", 10050); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestEnsure_ForgetsInsteadOfGrowing(t *testing.T) {
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	db := testkit.DB(t)
-	s := users.New(db)
+	s := users.New(users.Config{DB: db})
 	if err := s.Ensure(t.Context(), "u1"); err != nil {
 		t.Fatal(err)
 	}

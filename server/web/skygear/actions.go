@@ -51,7 +51,7 @@ var (
 func (d *Door) table() map[string]action {
 	all := map[string]action{"": {anybody, status}, "_status:healthz": {anybody, status}}
 	for _, some := range []map[string]action{
-		d.recordActions(), d.schemaActions(), d.relationActions(), d.assetActions(), d.pushActions(),
+		d.authActions(), d.roleActions(), d.recordActions(), d.schemaActions(), d.relationActions(), d.assetActions(), d.pushActions(),
 	} {
 		maps.Copy(all, some)
 	}

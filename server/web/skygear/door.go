@@ -11,6 +11,7 @@ import (
 	"crema/server/core/records"
 	"crema/server/core/relations"
 	"crema/server/core/schema"
+	"crema/server/core/users"
 	"crema/server/web"
 )
 
@@ -20,6 +21,7 @@ type Config struct {
 	Schema    *schema.Service
 	Records   *records.Service
 	Relations *relations.Service
+	Users     *users.Service
 	Functions *functions.Service
 	Assets    *assets.Service
 	Push      *push.Service

@@ -49,7 +49,7 @@ func newPushWire(t *testing.T, change ...func(*push.Config)) *pushWire {
 		t.Fatal(err)
 	}
 	return &pushWire{db: db, door: skygear.New(skygear.Config{
-		Gate: web.NewGate(pushClientKey, pushMasterKey, tokens{users.New(db)}), Records: recs, Functions: fns, Push: room, MaxBody: 1 << 20,
+		Gate: web.NewGate(pushClientKey, pushMasterKey, tokens{users.New(users.Config{DB: db})}), Records: recs, Functions: fns, Push: room, MaxBody: 1 << 20,
 	})}
 }
 
