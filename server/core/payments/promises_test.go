@@ -88,3 +88,26 @@ func TestNotice_ARepeatedOneIsNotLookedIntoAgain(t *testing.T) {
 		t.Errorf("the notice was looked into %d times", n)
 	}
 }
+
+// A notice about something that is gone at the provider is tried for days and then an operator's.
+func TestNotices_OfWhatIsGoneEndAsABreak(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for id, tries := range map[string]int{"evt_new": 1, "evt_old": noticeTries - 1} {
+		if _, err := s.db.Exec(t.Context(), `INSERT INTO app._provider_event (event_id, type, api_version, object, object_id, happened_at, tries)
+			VALUES ($1, 'charge.updated', 'v', 'charge', 'ch_gone', now(), $2)`, id, tries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.readNotices(t.Context())
+	if n := s.count(`SELECT count(*) FROM app._provider_event WHERE event_id = 'evt_old' AND processed_at IS NOT NULL`); n != 1 {
+		t.Error("the old notice still waits")
+	}
+	if n := s.count(`SELECT count(*) FROM app._provider_event WHERE event_id = 'evt_new' AND processed_at IS NULL`); n != 1 {
+		t.Error("the new notice does not wait")
+	}
+	breaks, err := s.Breaks(t.Context())
+	if err != nil || len(breaks) != 1 || breaks[0].Kind != "unread_notice" || breaks[0].ProviderID != "ch_gone" {
+		t.Errorf("breaks %+v, %v", breaks, err)
+	}
+}

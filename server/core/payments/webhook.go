@@ -40,6 +40,10 @@ func (s *Service) Receive(ctx context.Context, body []byte, signature string) er
 	return nil
 }
 
+// noticeTries is after how many tries a notice becomes an operator's: some three days. What it is about may be gone at the
+// provider, as after a wipe of its test data.
+const noticeTries = 480
+
 // readNotices looks into the notices that wait.
 func (s *Service) readNotices(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -68,7 +72,10 @@ func (s *Service) readNotice(ctx context.Context, e event) {
 		if _, err := s.db.Exec(ctx, failedEvent, e.ID, fault.From(err).Reason); err != nil {
 			s.c.Log.WarnContext(ctx, "a notice could not be marked", "event_id", e.ID, "error", err)
 		}
-		return
+		if e.Tries < noticeTries {
+			return
+		}
+		s.report(ctx, "unread_notice", "", e.ObjectID, "the provider sent "+e.Type+", but for three days what it is about could not be read")
 	}
 	if _, err := s.db.Exec(ctx, doneEvent, e.ID); err != nil {
 		s.c.Log.WarnContext(ctx, "a notice will be looked into again", "event_id", e.ID, "error", err)
