@@ -204,6 +204,57 @@ func TestRefund_ThatFailsLaterReopensTheOrder(t *testing.T) {
 	}
 }
 
+// A server that read a refund's or a dispute's state long ago must not write it over newer news.
+func TestRefund_OldNewsChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	a := s.paid()
+	if _, err := s.refund(a.ID, 300); err != nil {
+		t.Fatal(err)
+	}
+	state := func() (state string) {
+		t.Helper()
+		if err := s.db.Get(t.Context(), &state, `SELECT state FROM app._refund WHERE payment_id = $1`, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	var row refund
+	if err := s.db.Get(t.Context(), &row, selectRefunds, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		says provider.RefundState
+		want string
+	}{
+		{provider.RefundUnknown, "succeeded"},
+		{provider.RefundPending, "succeeded"},
+		{provider.RefundFailed, "failed"},
+		{provider.RefundSucceeded, "failed"},
+		{provider.RefundUnknown, "failed"},
+	} {
+		if err := s.settleRefund(t.Context(), row, provider.Refund{ID: row.ProviderID, State: step.says}); err != nil {
+			t.Fatal(err)
+		}
+		if got := state(); got != step.want {
+			t.Errorf("after %q the refund is %s, want %s", step.says, got, step.want)
+		}
+	}
+	for _, step := range []struct{ id, says, want string }{
+		{"dp_1", "needs_response", "needs_response"},
+		{"dp_1", "won", "won"},
+		{"dp_1", "needs_response", "won"},
+		{"dp_2", "needs_response", "needs_response"},
+	} {
+		if err := s.settleDispute(t.Context(), a, provider.Dispute{ID: step.id, Status: step.says}); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.attempt(a.ID).Dispute; got != step.want {
+			t.Errorf("after %s of %s the dispute is %s, want %s", step.says, step.id, got, step.want)
+		}
+	}
+}
+
 // When all refunds have failed, the provider's charge says that nothing was refunded.
 func TestRefund_NewsOfALateFailureReopensTheOrder(t *testing.T) {
 	t.Parallel()

@@ -288,8 +288,11 @@ const (
 	// adoptRefund takes over a refund that was made at the provider, not by us.
 	adoptRefund = `INSERT INTO app._refund (id, payment_id, amount, reason, idempotency_key, state, provider_id, requested_by)
 	VALUES (gen_random_uuid(), $1, $2, 'made at the provider', 'adopted-' || $3, $4, $3, 'provider') ON CONFLICT (provider_id) DO NOTHING`
+	// updateRefund leaves a refund alone that a faster server has brought further: what this one read is old by now.
 	updateRefund = `UPDATE app._refund SET state = $2, provider_id = coalesce(nullif($3, ''), provider_id), cause = $4,
-	lease_until = NULL, lease_owner = NULL, next_try_at = now() + $5 * interval '1 second', updated_at = now() WHERE id = $1`
+	lease_until = NULL, lease_owner = NULL, next_try_at = now() + $5 * interval '1 second', updated_at = now() WHERE id = $1
+	AND CASE $2 WHEN 'failed' THEN true WHEN 'succeeded' THEN state <> 'failed' OR provider_id IS NULL
+		WHEN 'pending' THEN state NOT IN ('succeeded', 'failed') ELSE state IN ('sent', 'unknown') END`
 	markRefundTry = `UPDATE app._refund SET tries = tries + 1, ambiguous_seen = ambiguous_seen OR $2, updated_at = now() WHERE id = $1`
 	claimRefunds  = `UPDATE app._refund SET lease_until = now() + $2 * interval '1 second', lease_owner = $1
 	WHERE id IN (SELECT id FROM app._refund WHERE state IN ('sent', 'unknown', 'pending') AND next_try_at <= now()
@@ -305,7 +308,9 @@ a AS (UPDATE app._payment p SET amount_refunded = least(s.refunded, p.amount), u
 o AS (UPDATE app._order o SET status = a.status, updated_at = now() FROM a WHERE o.id = a.order_id)
 UPDATE app.payment_record r SET status = CASE a.status WHEN 'paid' THEN 'succeeded' ELSE a.status END,
 	_updated_at = now() AT TIME ZONE 'UTC' FROM a WHERE r._id = a.id::text`
-	setDispute = `UPDATE app._payment SET dispute_id = $2, dispute_state = $3, dispute_due = $4, updated_at = now() WHERE id = $1`
+	// setDispute opens no dispute again that is closed: that is old news. Another dispute of the same charge is news.
+	setDispute = `UPDATE app._payment SET dispute_id = $2, dispute_state = $3, dispute_due = $4, updated_at = now() WHERE id = $1
+	AND (dispute_id IS DISTINCT FROM $2 OR dispute_state NOT IN ('won', 'lost', 'warning_closed') OR $3 IN ('won', 'lost', 'warning_closed'))`
 )
 
 const (
