@@ -33,7 +33,7 @@ func (a *App) openDatabase(ctx context.Context) error {
 }
 
 func (a *App) connect(ctx context.Context, url string) error {
-	db, err := pg.Open(ctx, pg.Config{URL: url, Schema: Schema(a.c)})
+	db, err := pg.Open(ctx, pg.Config{URL: url, ListenURL: a.c.ListenURL.Reveal(), Schema: Schema(a.c)})
 	if err != nil {
 		return a.aboutDatabase(err)
 	}

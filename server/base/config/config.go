@@ -20,6 +20,7 @@ type Config struct {
 	APIKey          Secret         // API_KEY, else made on first start
 	MasterKey       Secret         // MASTER_KEY, else made on first start
 	DatabaseURL     Secret         // DATABASE_URL; "" is the private cluster
+	ListenURL       Secret         // DATABASE_LISTEN_URL: the same database past a pooler; "" is DatabaseURL
 	Stripe          Stripe
 	Payments        Payments
 	Pubsub          Pubsub

@@ -139,6 +139,8 @@ func TestLoad_Faults(t *testing.T) {
 		{"bool", "", []string{"DEV_MODE", "maybe"}, "DEV_MODE is"},
 		{"timeout", "", []string{"RESPONSE_TIMEOUT", "60s"}, "RESPONSE_TIMEOUT is"},
 		{"database", "", []string{"DATABASE_URL", "mysql://u:" + secret + "@h"}, "DATABASE_URL must look like"},
+		{"listen", "", []string{"DATABASE_URL", "postgres://u:p@h/d", "DATABASE_LISTEN_URL", "mysql://u:" + secret + "@h"}, "DATABASE_LISTEN_URL must look like"},
+		{"listen alone", "", []string{"DATABASE_LISTEN_URL", "postgres://u:p@h/d"}, "give DATABASE_URL too"},
 		{"database escape", "", []string{"DATABASE_URL", "postgres://u:" + secret + "%zz@h"}, "DATABASE_URL must look like"},
 		{"sandbox url", "", []string{"STRIPE_SANDBOX_URL", "127.0.0.1:1"}, "STRIPE_SANDBOX_URL must be"},
 		{"sandbox without port", "", []string{"STRIPE_SANDBOX_URL", "http://127.0.0.1"}, "STRIPE_SANDBOX_URL must be"},

@@ -149,13 +149,15 @@ func (c *Config) readPublicURL(v *variables) {
 }
 
 func (c *Config) readDatabase(v *variables) {
-	c.DatabaseURL = v.secret("DATABASE_URL")
-	if c.DatabaseURL == "" {
-		return
+	c.DatabaseURL, c.ListenURL = v.secret("DATABASE_URL"), v.secret("DATABASE_LISTEN_URL")
+	if c.ListenURL != "" && c.DatabaseURL == "" {
+		v.p.add("DATABASE_LISTEN_URL is the way past a pooler to the database of DATABASE_URL; give DATABASE_URL too, or unset it")
 	}
-	u, err := url.Parse(c.DatabaseURL.Reveal())
-	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
-		v.p.add("DATABASE_URL must look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password written as %%XX")
+	for name, secret := range map[string]Secret{"DATABASE_URL": c.DatabaseURL, "DATABASE_LISTEN_URL": c.ListenURL} {
+		u, err := url.Parse(secret.Reveal())
+		if secret != "" && (err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql")) {
+			v.p.add("%s must look like postgres://user:password@host:5432/database?sslmode=require, with special characters of the password written as %%XX", name)
+		}
 	}
 }
 

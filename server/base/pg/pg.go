@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -16,18 +17,20 @@ import (
 
 // Config says which database and which schema of it.
 type Config struct {
-	URL      string // postgres://...; sslmode is added where it is missing
-	Schema   string // of the app
-	MaxConns int    // 0: 32
+	URL       string // postgres://...; sslmode is added where it is missing
+	ListenURL string // of the same database, past a pooler that hands out transactions; "": URL
+	Schema    string // of the app
+	MaxConns  int    // 0: 32
 }
 
 // DB is a pool bound to one schema. It is safe for concurrent use.
 type DB struct {
-	pool   *sqlx.DB
-	url    string
-	schema Ident
-	binder *binder
-	stmts  *statements
+	pool      *sqlx.DB
+	url       string
+	listening *listening
+	schema    Ident
+	binder    *binder
+	stmts     *statements
 }
 
 // Querier is what DB and Tx share.
@@ -55,6 +58,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	listen, err := normalize(cmp.Or(c.ListenURL, c.URL))
+	if err != nil {
+		return nil, err
+	}
 	connector, err := pq.NewConnector(u)
 	if err != nil {
 		return nil, fault.New(fault.NotConfigured, "pg.bad_url", "DATABASE_URL is not understood by the driver; write postgres://user:password@host:port/database?sslmode=...")
@@ -71,11 +78,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		_ = pool.Close()
 		return nil, Fault(err)
 	}
-	return newDB(pool, u, Ident(c.Schema)), nil
+	return newDB(pool, u, newListening(listen), Ident(c.Schema)), nil
 }
 
-func newDB(pool *sqlx.DB, url string, schema Ident) *DB {
-	return &DB{pool: pool, url: url, schema: schema, binder: newBinder(schema), stmts: newStatements(pool)}
+func newDB(pool *sqlx.DB, url string, listening *listening, schema Ident) *DB {
+	return &DB{pool: pool, url: url, listening: listening, schema: schema, binder: newBinder(schema), stmts: newStatements(pool)}
 }
 
 // normalize makes sure that the URL says how to treat TLS: off for this machine, else on.
@@ -99,7 +106,7 @@ func normalize(raw string) (string, error) {
 }
 
 // In returns a DB on the same pool for another schema.
-func (db *DB) In(schema string) *DB { return newDB(db.pool, db.url, Ident(schema)) }
+func (db *DB) In(schema string) *DB { return newDB(db.pool, db.url, db.listening, Ident(schema)) }
 
 // Schema returns the schema that "app." stands for.
 func (db *DB) Schema() Ident { return db.schema }

@@ -3,7 +3,10 @@ package pg_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"crema/server/base/fault"
 	"crema/server/base/pg"
@@ -141,5 +144,126 @@ func TestSelect_PreparesAgainWhenAColumnGotAnotherType(t *testing.T) {
 		if v := read(); v != "1" {
 			t.Fatalf("got %v", v)
 		}
+	}
+}
+
+// All listeners of a pool share a connection; each hears its own channel, until it stops.
+func TestListen_SharesOneConnection(t *testing.T) {
+	t.Parallel()
+	db, ctx := testkit.DB(t), t.Context()
+	listen := func(db *pg.DB, channel string) (*pg.Listener, chan string) {
+		got := make(chan string, 10)
+		l, err := db.Listen(ctx, channel, func(p string, again bool) { got <- p })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, got
+	}
+	notify := func(channel, payload string) {
+		if _, err := db.Exec(ctx, "SELECT pg_notify($1, $2)", channel, payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beans, gotBeans := listen(db, "beans")
+	again, gotAgain := listen(db.In("other"), "beans")
+	cups, gotCups := listen(db, "cups")
+	var n int
+	if err := db.Get(ctx, &n, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"); err != nil || n != 1 {
+		t.Errorf("%d connections listen, %v", n, err)
+	}
+	notify("beans", "kenya")
+	notify("cups", "mug")
+	if a, b, c := <-gotBeans, <-gotAgain, <-gotCups; a != "kenya" || b != "kenya" || c != "mug" {
+		t.Errorf("got %q, %q, %q", a, b, c)
+	}
+	beans.Stop()
+	notify("beans", "peru")
+	if b := <-gotAgain; b != "peru" || len(gotBeans) > 0 {
+		t.Errorf("got %q, and %d after the end", b, len(gotBeans))
+	}
+	again.Stop()
+	cups.Stop()
+	last, gotLast := listen(db, "beans") // over a new connection
+	defer last.Stop()
+	notify("beans", "java")
+	if p := <-gotLast; p != "java" {
+		t.Errorf("got %q", p)
+	}
+}
+
+func TestListen_SaysThatNoticesMayBeMissing(t *testing.T) {
+	t.Parallel()
+	db, ctx := testkit.DB(t), t.Context()
+	got := make(chan string, 10)
+	l, err := db.Listen(ctx, "beans", func(p string, again bool) { got <- fmt.Sprint(p, again) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	if _, err := db.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-got; p != "true" {
+		t.Errorf("got %q", p)
+	}
+	if _, err := db.Exec(ctx, "SELECT pg_notify('beans', 'kenya')"); err != nil {
+		t.Fatal(err)
+	}
+	if p := <-got; p != "kenyafalse" {
+		t.Errorf("got %q", p)
+	}
+}
+
+// A slow listener keeps a bounded number of notices and is told that it missed some. It holds nobody up.
+func TestListen_ASlowOneIsTold(t *testing.T) {
+	t.Parallel()
+	db, ctx := testkit.DB(t), t.Context()
+	hold, missed, through := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var toldOnce, throughOnce sync.Once
+	slow, err := db.Listen(ctx, "beans", func(_ string, again bool) {
+		if <-hold; again {
+			toldOnce.Do(func() { close(missed) })
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Stop()
+	quick, err := db.Listen(ctx, "beans", func(p string, again bool) {
+		if p == "last" || again { // on a busy machine it may be too slow as well
+			throughOnce.Do(func() { close(through) })
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quick.Stop()
+	for _, q := range []string{"SELECT pg_notify('beans', i::text) FROM generate_series(1, 10000) i WHERE $1", "SELECT pg_notify('beans', 'last') WHERE $1"} {
+		if _, err := db.Exec(ctx, q, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-through
+	close(hold)
+	select {
+	case <-missed:
+	case <-time.After(30 * time.Second):
+		t.Error("it was not told")
+	}
+}
+
+func TestListen_GivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
+	db, err := pg.Open(t.Context(), pg.Config{URL: testkit.DatabaseURL(t), ListenURL: "postgres://127.0.0.1:1/nobody?sslmode=disable", Schema: testkit.Schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if _, err := db.Listen(ctx, "beans", func(string, bool) {}); !fault.HasCode(err, fault.Timeout) {
+			t.Errorf("got %v", err)
+		}
+		cancel()
 	}
 }
