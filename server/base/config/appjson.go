@@ -63,7 +63,7 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 	"payments.limits.rate_percent": func(c *Config, v json.RawMessage) string {
 		return whole(v, &c.Payments.Limits.RatePercent, 1, 100)
 	},
-	"pubsub.message_bytes":       func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.MessageBytes, 1<<10, 1<<24) },
+	"pubsub.message_bytes":       func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.MessageBytes, 1<<10, 4<<20) },
 	"pubsub.sockets":             func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.Sockets, 1, 1_000_000) },
 	"pubsub.sockets_per_address": func(c *Config, v json.RawMessage) string { return whole(v, &c.Pubsub.SocketsPerAddress, 1, 1_000_000) },
 	"log_in.limits.failures_per_account": func(c *Config, v json.RawMessage) string {

@@ -87,7 +87,7 @@ func (c *channel) handOut(text []byte, waits bool) (full []*Member) {
 	for _, m := range c.members {
 		switch {
 		case !waits:
-			m.put(text, cutOff)
+			m.put(text, hurried)
 		case m.put(text, keep) != nil:
 			full = append(full, m)
 		}

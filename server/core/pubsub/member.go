@@ -134,23 +134,29 @@ func (m *Member) makeRoom() {
 	}
 }
 
-// What put does with a member that is full.
+// onFull is what put does with a member that is full.
+type onFull int
+
 const (
-	keep   = false
-	cutOff = true
+	keep    onFull = iota // somebody waits until there is room
+	cutOff                // nobody does any more
+	hurried               // nobody does; but the member gets more room before it is cut off
 )
 
+// hurry says by how much more may wait for a member when messages come that nobody can hold up.
+const hurry = 8
+
 // put queues text. For a member that is full and kept it returns what is closed when there is room.
-func (m *Member) put(text []byte, cut bool) (room <-chan struct{}) {
+func (m *Member) put(text []byte, do onFull) (room <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.ended != nil:
-	case !m.full(len(text)):
+	case !m.full(len(text), do):
 		m.queue = append(m.queue, text)
 		m.bytes += len(text)
 		m.sign()
-	case cut:
+	case do != keep:
 		m.queue, m.bytes = nil, 0
 		m.end(fault.New(fault.RateLimited, "pubsub.slow", "messages came faster than they were read"))
 	default:
@@ -162,9 +168,13 @@ func (m *Member) put(text []byte, cut bool) (room <-chan struct{}) {
 	return nil
 }
 
-func (m *Member) full(more int) bool {
+func (m *Member) full(more int, do onFull) bool {
+	times := 1
+	if do == hurried {
+		times = hurry
+	}
 	n := len(m.queue) + len(m.spare)
-	return n > 0 && (n >= m.s.limits.QueueLength || m.bytes+m.taken+more > m.s.limits.QueueBytes)
+	return n > 0 && (n >= times*m.s.limits.QueueLength || m.bytes+m.taken+more > times*m.s.limits.QueueBytes)
 }
 
 func (m *Member) end(err error) {

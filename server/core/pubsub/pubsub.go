@@ -30,13 +30,16 @@ type Config struct {
 
 // Limits bound what the room keeps in memory. A zero is replaced by its default.
 type Limits struct {
-	MessageBytes int           // of the data of one message; 256 KiB
+	MessageBytes int           // of the data of one message, at most MaxMessageBytes; 256 KiB
 	NameBytes    int           // of a channel's name; 256
 	Channels     int           // of one member; 1,000
 	QueueBytes   int           // that wait for one member; 256 KiB, and one message at least
 	QueueLength  int           // messages that wait for one member; 1,024
 	Patience     time.Duration // how long a full member may hold a publisher up before it is cut off; 1 s
 }
+
+// MaxMessageBytes is the most that Limits.MessageBytes may be.
+const MaxMessageBytes = 4 << 20
 
 // DefaultLimits returns the defaults of Limits.
 func DefaultLimits() Limits {
@@ -53,6 +56,7 @@ func (l Limits) filled() Limits {
 			*to = n
 		}
 	}
+	l.MessageBytes = min(l.MessageBytes, MaxMessageBytes)
 	if l.Patience <= 0 {
 		l.Patience = d.Patience
 	}
@@ -65,6 +69,9 @@ type Service struct {
 	log    *slog.Logger
 	limits Limits
 	hubs   map[Hub]*hub
+
+	relay    *relay // nil: there are no other servers
+	listener *pg.Listener
 }
 
 // New returns a Service. It works on its own; Start connects it with the other servers of the app.
@@ -79,19 +86,36 @@ func New(c Config) *Service {
 	}
 }
 
-// Start connects the room with the other servers of the app, until Stop.
-func (s *Service) Start(context.Context) error { return nil }
+// Start connects the room with the other servers of the app, until Stop. It must be called before anything
+// is published that others should hear.
+func (s *Service) Start(ctx context.Context) error {
+	r := newRelay(s.db, s.log)
+	h := &hearing{self: r.node, log: s.log, deliver: s.publishHere, echo: func() { r.heard.Store(true) }, nodes: map[string]*node{}}
+	l, err := s.db.Listen(ctx, r.channel, h.hear)
+	if err != nil {
+		return err
+	}
+	s.relay, s.listener = r, l
+	r.start(ctx)
+	return nil
+}
 
-// Stop sends what still waits for other servers. Members are the doors' business.
-func (s *Service) Stop(context.Context) {}
+// Stop sends what still waits for other servers, as long as ctx and the database allow it. Members are the
+// doors' business, which end before.
+func (s *Service) Stop(ctx context.Context) {
+	if s.relay != nil {
+		s.relay.stop(ctx)
+		s.listener.Stop()
+	}
+}
 
 // Limits returns what the room goes by.
 func (s *Service) Limits() Limits { return s.limits }
 
 // Publish hands data, one JSON value, to every subscriber of a channel on every server. When it returns nil the
-// message waits in the queues of this server's subscribers and is on its way to the other servers; it is
-// lost when this process dies before. A subscriber that is full holds Publish up for Limits.Patience and
-// is then cut off. The error is a fault: pubsub.channel, pubsub.data, or that of an ended ctx. Anybody in
+// message waits in the queues of this server's subscribers and in the line to the other servers; it is
+// lost when this process dies before it is sent. A subscriber that is full holds Publish up for Limits.Patience and
+// is then cut off; so does the line when more waits there than the database takes. The error is a fault: pubsub.channel, pubsub.data, or that of an ended ctx. Anybody in
 // the server may call it; the name of a channel is all that protects it.
 func (s *Service) Publish(ctx context.Context, on Hub, channel string, data json.RawMessage) error {
 	m, err := s.message(on, channel, data)
@@ -162,9 +186,21 @@ func (s *Service) checkName(channel string) error {
 }
 
 func (s *Service) publish(ctx context.Context, m message) error {
-	return s.hubs[m.hub].deliver(ctx, m.channel, m.text, s.limits.Patience)
+	if err := s.hubs[m.hub].deliver(ctx, m.channel, m.text, s.limits.Patience); err != nil || s.relay == nil {
+		return err
+	}
+	return s.relay.push(ctx, m, true)
 }
 
+// publishNow is publish that waits for nobody.
 func (s *Service) publishNow(m message) {
-	_ = s.hubs[m.hub].deliver(context.Background(), m.channel, m.text, 0) // without patience nothing can fail
+	s.publishHere(m)
+	if s.relay != nil {
+		_ = s.relay.push(context.Background(), m, false) // what does not wait does not fail
+	}
+}
+
+// publishHere serves the subscribers of this server only, and waits for nobody.
+func (s *Service) publishHere(m message) {
+	_ = s.hubs[m.hub].deliver(context.Background(), m.channel, m.text, 0) // what does not wait does not fail
 }
