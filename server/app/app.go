@@ -165,6 +165,7 @@ func (a *App) openFunctions(fns []lambda.Function) (err error) {
 		DB:       a.db,
 		Records:  func(actor acl.Actor) lambda.Records { return records.ForFunctions(a.rooms.records, actor) },
 		Payments: func(acl.Actor) lambda.Payments { return a.rooms.payments },
+		Complete: a.rooms.assets.Complete,
 		Log:      a.log,
 		Timeout:  a.c.FunctionTimeout,
 	}, fns...)

@@ -59,3 +59,7 @@ func (r *room) stored(t *testing.T) (n int) {
 	}
 	return n
 }
+
+func announce(filename string) assets.Announcement {
+	return assets.Announcement{Filename: filename, ContentType: "text/plain", Size: 1}
+}

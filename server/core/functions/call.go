@@ -140,11 +140,17 @@ func (r *run) leave(ctx context.Context) {
 }
 
 func (r *run) attempt(ctx context.Context) outcome {
-	v, err := r.function.Run(ctx, r.newCall(ctx), r.args)
+	args, err := r.service.config.Complete(ctx, r.args)
+	if err != nil {
+		return outcome{err: err, refused: true}
+	}
+	v, err := r.function.Run(ctx, r.newCall(ctx), args)
 	if err != nil {
 		return r.failed(ctx, err)
 	}
-	return encode(v)
+	o := encode(v)
+	o.result, _ = r.service.config.Complete(ctx, o.result) // what was done counts more than a URL
+	return o
 }
 
 func (r *run) newCall(ctx context.Context) *lambda.Call {

@@ -21,10 +21,15 @@ type Config struct {
 	DB       *pg.DB                          // nil: InvokeOnce is refused
 	Records  func(acl.Actor) lambda.Records  // what a Call of this actor gets; nil: none
 	Payments func(acl.Actor) lambda.Payments // nil: payments answer functions.no_payments
+	Complete Completer                       // for arguments and results; nil: they pass as they are
 	Log      *slog.Logger                    // nil: the default logger
 	Timeout  time.Duration                   // of functions that set none; 0: 60 s
 	Now      func() time.Time                // for stored answers; nil: the database's clock, which all servers share
 }
+
+// Completer adds to typed values in JSON what clients and functions expect to find there, such as the URLs
+// of assets. With an error it returns the text as it was.
+type Completer func(ctx context.Context, text json.RawMessage) (json.RawMessage, error)
 
 // Service holds the functions of one app. It is safe for concurrent use.
 type Service struct {
@@ -54,6 +59,9 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 	}
 	if c.Records == nil {
 		c.Records = func(acl.Actor) lambda.Records { return nil }
+	}
+	if c.Complete == nil {
+		c.Complete = func(_ context.Context, text json.RawMessage) (json.RawMessage, error) { return text, nil }
 	}
 	if c.Payments == nil {
 		c.Payments = func(acl.Actor) lambda.Payments { return noPayments{} }
