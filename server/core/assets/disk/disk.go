@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -118,8 +119,8 @@ func (s *Store) Open(_ context.Context, key string) (io.ReadSeekCloser, time.Tim
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	info, err := root.Stat(key)
-	if err == nil && !info.Mode().IsRegular() {
+	info, err := root.Lstat(key)
+	if err == nil && !info.Mode().IsRegular() || absent(err) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
@@ -130,6 +131,15 @@ func (s *Store) Open(_ context.Context, key string) (io.ReadSeekCloser, time.Tim
 		return nil, time.Time{}, err
 	}
 	return f, info.ModTime(), nil
+}
+
+// absent says that no file can be at a path: it leads out of the folder, or through what is no folder.
+func absent(err error) bool {
+	var system syscall.Errno
+	if err == nil || !errors.As(err, &system) { // the kernel was not asked
+		return err != nil
+	}
+	return system == syscall.ENOTDIR || system == syscall.ENAMETOOLONG || system == syscall.ELOOP || system == syscall.EINVAL
 }
 
 // Remove implements assets.Store.

@@ -23,37 +23,40 @@ func (d *Door) read(w http.ResponseWriter, r *http.Request, name string) error {
 	return nil
 }
 
-// policy keeps what a file holds from acting as a page of the shop: no scripts, no forms, an origin of
-// its own. PDF viewers do not work under it, and a PDF's scripts do not reach the page's origin.
-const policy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-
 func describe(h http.Header, c *assets.Content) {
-	contentType, disposition := present(c.ContentType)
+	contentType, disposition, csp := present(c.ContentType)
 	h["Content-Type"] = []string{contentType}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Content-Disposition"] = []string{mime.FormatMediaType(disposition, map[string]string{"filename": c.Filename})}
-	if contentType != "application/pdf" {
-		h["Content-Security-Policy"] = []string{policy}
+	if csp != "" {
+		h["Content-Security-Policy"] = []string{csp}
 	}
 	h["Referrer-Policy"] = []string{"no-referrer"} // the URL is a key
 	h["Cache-Control"] = []string{freshness(c.Until)}
 	h["Etag"] = []string{tag(c)}
 }
 
+// sandbox keeps what a file holds from acting as a page of the shop: no scripts, no forms, an origin of
+// its own.
+const sandbox = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
 // present decides how a browser gets a media type: what it only shows is shown, scripts are text, and
-// the rest is saved. What cannot be read is bytes.
-func present(contentType string) (served, disposition string) {
+// the rest is saved. What cannot be read is bytes. PDF viewers do not work in the sandbox, and a PDF's
+// scripts do not reach the page's origin.
+func present(contentType string) (served, disposition, csp string) {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	kind, sub, _ := strings.Cut(mediaType, "/")
 	switch {
 	case err != nil || sub == "":
-		return "application/octet-stream", "attachment"
+		return "application/octet-stream", "attachment", sandbox
 	case strings.Contains(sub, "javascript") || strings.Contains(sub, "ecmascript"):
-		return "text/plain; charset=utf-8", "attachment"
-	case kind == "image" || kind == "audio" || kind == "video" || mediaType == "text/plain" || mediaType == "application/pdf":
-		return contentType, "inline"
+		return "text/plain; charset=utf-8", "attachment", sandbox
+	case mediaType == "application/pdf":
+		return contentType, "inline", ""
+	case kind == "image" || kind == "audio" || kind == "video" || mediaType == "text/plain":
+		return contentType, "inline", sandbox
 	}
-	return contentType, "attachment"
+	return contentType, "attachment", sandbox
 }
 
 // publicAge is how long a cache may take a file of a public store for fresh, in seconds.
