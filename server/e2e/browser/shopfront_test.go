@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"crema/server/web/checkout/assets"
-	"crema/server/web/skygear/sdk"
+	"crema/server/web/skygear"
 )
 
 const paid = `{"result":{"result":[{"_id":"payment_record/r1","product":"Kenya AA","amount":10,"amount_minor":1000,"currency":"usd",
@@ -104,7 +104,7 @@ func newShopfront(t *testing.T, replies ...reply) *shopfront {
 		r.ParseForm()
 		json.NewEncoder(w).Encode(r.PostForm)
 	})
-	mux.Handle("GET /sdk/", http.StripPrefix("/sdk", http.FileServerFS(sdk.FS)))
+	mux.Handle("GET /sdk/", http.StripPrefix("/sdk", skygear.SDK()))
 	mux.HandleFunc("GET /stripe/checkout.js", asset("checkout.js", "text/javascript"))
 	mux.HandleFunc("GET /_stripe/checkout/frame", asset("frame.html", "text/html; charset=utf-8"))
 	mux.HandleFunc("GET /_stripe/checkout/frame.js", asset("frame.js", "text/javascript"))

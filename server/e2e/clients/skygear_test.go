@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"crema/server/testkit"
+	"crema/server/web/skygear/sdk"
 )
 
 // verdict is what a case of skygear/suite.mjs reports.
@@ -22,9 +25,19 @@ type verdict struct {
 // TestNPMSkygear walks every public call of the real skygear@1.7.2 in Node. Each case is a subtest.
 func TestNPMSkygear(t *testing.T) {
 	t.Parallel()
+	runCases(t, "npm")
+}
+
+// TestSDK_DoesWhatNPMSkygearDoes runs the same cases with our own client.
+func TestSDK_DoesWhatNPMSkygearDoes(t *testing.T) {
+	t.Parallel()
+	runCases(t, "ours")
+}
+
+func runCases(t *testing.T, which string) {
+	t.Helper()
 	needPackage(t, "skygear", "skygear")
-	s := startForSkygear(t)
-	for _, v := range runCases(t, s, "npm") {
+	for _, v := range verdictsOf(t, startForSkygear(t), which) {
 		t.Run(v.Name, func(t *testing.T) {
 			if v.Error != nil {
 				t.Error(*v.Error)
@@ -38,9 +51,10 @@ func startForSkygear(t *testing.T) *testkit.Server {
 	return testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t))
 }
 
-// runCases runs skygear/node.mjs and returns what each case reported, in order.
-func runCases(t *testing.T, s *testkit.Server, which string) []verdict {
+// verdictsOf runs skygear/node.mjs and returns what each case reported, in order.
+func verdictsOf(t *testing.T, s *testkit.Server, which string) []verdict {
 	t.Helper()
+	watchScripts(t)
 	settings, err := json.Marshal(map[string]string{"endPoint": s.URL, "apiKey": s.APIKey, "masterKey": s.MasterKey})
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +79,22 @@ func runCases(t *testing.T, s *testkit.Server, which string) []verdict {
 	return verdicts
 }
 
+// watchScripts makes an old result of the calling test stale when a script has changed.
+func watchScripts(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"skygear/*.mjs", "skygear/cases/*.mjs"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, name := range names {
+			if _, err := os.Stat(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func readVerdicts(t *testing.T, lines *bufio.Scanner) (verdicts []verdict, done bool) {
 	t.Helper()
 	for lines.Scan() {
@@ -82,4 +112,24 @@ func readVerdicts(t *testing.T, lines *bufio.Scanner) (verdicts []verdict, done 
 		done = done || line.Done
 	}
 	return verdicts, done
+}
+
+// TestSDK_TypesFitPrograms compiles a module and a script against the types that the server hands out.
+func TestSDK_TypesFitPrograms(t *testing.T) {
+	t.Parallel()
+	needPackage(t, "skygear", "typescript")
+	dir := t.TempDir()
+	for _, from := range []struct {
+		files fs.FS
+		to    string
+	}{{os.DirFS("skygear/types"), dir}, {sdk.FS, filepath.Join(dir, "sdk")}} {
+		if err := os.CopyFS(from.to, from.files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "node", "skygear/node_modules/typescript/bin/tsc", "-p", dir).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

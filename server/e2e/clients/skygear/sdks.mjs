@@ -22,3 +22,39 @@ export function npm(skygear) {
     },
   };
 }
+
+// notOffered is what our client leaves out, and why. A case that needs one of these runs with npm's client only.
+export const notOffered = {
+  push: 'a page is no phone: devices register from native apps, and functions send',
+  clearCache: 'there is no cache',
+  'Database.cacheStore': 'answers are not kept in localStorage, where the next user of the machine would find them',
+  'Database.cacheResponse': 'there is no cache',
+  'Query.hash': 'it is the key of the cache',
+  'PublicDatabase.setDefaultACL': 'it never reached the server; setRecordDefaultAccess does',
+  'PublicDatabase.defaultACL': 'see setDefaultACL',
+  'Error.toLocaleString': 'a page has its own words, in its own language',
+  'Auth.loginOAuthProviderWithPopup': 'its pages belong to a plugin, and its cookies to another site, which browsers no longer send',
+  'Auth.loginOAuthProviderWithRedirect': 'see loginOAuthProviderWithPopup',
+  'Auth.linkOAuthProviderWithPopup': 'see loginOAuthProviderWithPopup',
+  'Auth.linkOAuthProviderWithRedirect': 'see loginOAuthProviderWithPopup',
+  'Auth.getLoginRedirectResult': 'see loginOAuthProviderWithPopup',
+  'Auth.getLinkRedirectResult': 'see loginOAuthProviderWithPopup',
+  'Auth.oauthHandler': 'see loginOAuthProviderWithPopup',
+  'Auth.iframeHandler': 'see loginOAuthProviderWithPopup',
+};
+
+// ours is /sdk/skygear.js.
+export function ours(skygear) {
+  return {
+    skygear,
+    decodesLists: true,
+    buffers: false,
+    lacks: (api) => api in notOffered,
+    create(storage) {
+      const client = new skygear.constructor();
+      client.storage = storage;
+      return client;
+    },
+    close: (client) => client.pubsub.close(),
+  };
+}
