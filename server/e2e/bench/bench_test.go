@@ -42,6 +42,20 @@ func TestRun_QuickPayments(t *testing.T) {
 	}
 }
 
+func TestRun_QuickWire(t *testing.T) {
+	t.Parallel()
+	o := options{root: testkit.Root(), wire: true}.quick()
+	var out strings.Builder
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"save 1 record as a user", "query 50 of 6000 as a user", "fetch 1 record as a user", "log in", "... beside the master", "... beside one of 1200"} {
+		if got := strings.Count(out.String(), "| "+name); got != len(o.connections) {
+			t.Errorf("%d lines for %q, want %d:\n%s", got, name, len(o.connections), out.String())
+		}
+	}
+}
+
 func TestTable_TakesItsPlaceInTheFile(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/bench.md"

@@ -38,6 +38,7 @@ type benchCase struct {
 	barUpTo     int     // connections for which the bar holds; 0: all
 	ours, floor target
 	before      func(context.Context) error // optional; prepares the machine
+	apart       time.Duration               // what both sides spend in the same library on each request: not counted in the ratio
 }
 
 const access = `[{"level":"read","public":true}]`

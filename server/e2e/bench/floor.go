@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 const (
 	addrVariable = "CREMA_BENCH_ADDR"
 	siteVariable = "CREMA_BENCH_SITE"
+	wireVariable = "CREMA_BENCH_WIRE" // not empty: the floor of the wire's cases
 )
 
 // The statements of the floor, on tables with the columns and indexes of the server's own.
@@ -49,6 +51,15 @@ func newFloor(url, site string) (http.Handler, error) {
 	}
 	db.SetMaxOpenConns(32)
 	db.SetMaxIdleConns(32)
+	r := chi.NewRouter()
+	r.Get("/healthz", func(http.ResponseWriter, *http.Request) {})
+	if os.Getenv(wireVariable) != "" {
+		wire, err := newWireFloor(db)
+		if err == nil {
+			wire.register(r)
+		}
+		return r, err
+	}
 	var f floor
 	if f.insert, err = db.Prepare(insertSale); err != nil {
 		return nil, err
@@ -56,8 +67,6 @@ func newFloor(url, site string) (http.Handler, error) {
 	if f.query, err = db.Prepare(selectBeans); err != nil {
 		return nil, err
 	}
-	r := chi.NewRouter()
-	r.Get("/healthz", func(http.ResponseWriter, *http.Request) {})
 	r.Post("/lambda/echo", handle(echo))
 	r.Post("/save", handle(f.save))
 	r.Post("/query", handle(f.find))
@@ -128,11 +137,14 @@ func (f *floor) save(r *http.Request, in saveBody) ([]sale, error) {
 	if len(in.Records) != 1 {
 		return nil, fmt.Errorf("%d records", len(in.Records))
 	}
-	s := in.Records[0]
+	return insertOne(r.Context(), f.insert, in.Records[0], owner)
+}
+
+func insertOne(ctx context.Context, insert *sql.Stmt, s sale, owner string) ([]sale, error) {
 	s.Owner, s.CreatedBy, s.UpdatedBy = owner, owner, owner
 	s.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	s.UpdatedAt = s.CreatedAt
-	_, err := f.insert.ExecContext(r.Context(), s.ID[len("sale/"):], "", s.Owner, []byte(s.Access), s.CreatedAt, s.CreatedBy,
+	_, err := insert.ExecContext(ctx, s.ID[len("sale/"):], "", s.Owner, []byte(s.Access), s.CreatedAt, s.CreatedBy,
 		s.UpdatedAt, s.UpdatedBy, s.Email, s.Product, s.Price, s.Paid, s.SoldAt.Date)
 	s.Type = "record"
 	return []sale{s}, err
@@ -157,7 +169,10 @@ func (f *floor) find(r *http.Request, in queryBody) ([]bean, error) {
 	if len(in.Predicate) != 3 {
 		return nil, fmt.Errorf("%d parts of a predicate", len(in.Predicate))
 	}
-	rows, err := f.query.QueryContext(r.Context(), in.Predicate[2])
+	return readBeans(f.query.QueryContext(r.Context(), in.Predicate[2]))
+}
+
+func readBeans(rows *sql.Rows, err error) ([]bean, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +180,7 @@ func (f *floor) find(r *http.Request, in queryBody) ([]bean, error) {
 	beans := []bean{}
 	for rows.Next() {
 		b := bean{meta: meta{Type: "record"}, RoastedAt: date{Type: "date"}}
-		if err := rows.Scan(&b.ID, &b.Owner, &b.Access, &b.CreatedAt, &b.CreatedBy, &b.UpdatedAt, &b.UpdatedBy,
+		if err := rows.Scan(&b.ID, &b.Owner, (*[]byte)(&b.Access), &b.CreatedAt, &b.CreatedBy, &b.UpdatedAt, &b.UpdatedBy,
 			&b.Name, &b.Organic, &b.Price, &b.RoastedAt.Date, &b.Roaster, &b.Shelf); err != nil {
 			return nil, err
 		}

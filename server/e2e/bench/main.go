@@ -26,6 +26,8 @@ type options struct {
 	profile     string // a folder for CPU profiles of both sides
 	payments    bool   // measure paying instead
 	grown       int    // payments of the big shop
+	wire        bool   // measure the wire with a user's token instead
+	rows        int    // records of the big table
 }
 
 // errMissed says that the measuring worked and that a ratio is under its bar.
@@ -45,7 +47,7 @@ func main() {
 }
 
 func parse() options {
-	o := options{connections: []int{1, 8, 32}, grown: 1_000_000}
+	o := options{connections: []int{1, 8, 32}, grown: 1_000_000, rows: 1_000_000}
 	flag.StringVar(&o.root, "root", ".", "top folder of the repository")
 	flag.IntVar(&o.rounds, "rounds", 12, "rounds of each side, for each case and number of connections")
 	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
@@ -56,6 +58,8 @@ func parse() options {
 	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides into this folder")
 	flag.BoolVar(&o.payments, "payments", false, "measure paying instead: beside a floor, and with many payments beside few")
 	flag.IntVar(&o.grown, "grown", o.grown, "payments that the big shop has had")
+	flag.BoolVar(&o.wire, "wire", false, "measure what a logged-in user does instead, with a large table")
+	flag.IntVar(&o.rows, "rows", o.rows, "records of the large table")
 	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
 	flag.Parse()
 	if *quick {
@@ -78,7 +82,7 @@ func (o *options) setConnections(list string) error {
 
 // quick is for a test: it takes a few seconds and its ratios mean nothing.
 func (o options) quick() options {
-	o.rounds, o.round, o.connections, o.report, o.grown = 2, 30*time.Millisecond, []int{1, 4}, true, 5000
+	o.rounds, o.round, o.connections, o.report, o.grown, o.rows = 2, 30*time.Millisecond, []int{1, 4}, true, 5000, 6000
 	return o
 }
 
@@ -89,8 +93,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	prepare := b.prepare
-	if o.payments {
+	switch {
+	case o.payments:
 		prepare = b.preparePayments
+	case o.wire:
+		prepare = b.prepareWire
 	}
 	cases, err := prepare(ctx, o)
 	if err != nil {

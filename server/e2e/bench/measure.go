@@ -58,9 +58,17 @@ func measure(ctx context.Context, c benchCase, connections int, o options) (comp
 	}
 	ratios := make([]float64, len(ours.rates))
 	for i := range ratios {
-		ratios[i] = ours.rates[i] / floor.rates[i]
+		ratios[i] = ratio(ours.rates[i], floor.rates[i], c.apart.Seconds())
 	}
 	return comparison{ours: ours.sum(), floor: floor.sum(), ratio: median(ratios)}, nil
+}
+
+// ratio compares rates, of which each unit has apart seconds that do not count.
+func ratio(ours, floor, apart float64) float64 {
+	if apart == 0 {
+		return ours / floor
+	}
+	return (1/floor - apart) / (1/ours - apart)
 }
 
 // side is a target with its open connections and what was measured so far.

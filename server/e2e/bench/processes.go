@@ -76,6 +76,7 @@ type bench struct {
 	finish      func(context.Context) error // looks at what was measured
 	url         string                      // of the database
 	version     string                      // of PostgreSQL
+	known       string                      // the key of a record
 	dir         string
 	cluster     *cluster.Cluster
 	profile     string
@@ -137,7 +138,7 @@ func (b *bench) build(ctx context.Context, root string) (string, error) {
 }
 
 // startFloor needs the tables that the server makes.
-func (b *bench) startFloor(ctx context.Context) error {
+func (b *bench) startFloor(ctx context.Context, more ...string) error {
 	addr, err := freeAddress()
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (b *bench) startFloor(ctx context.Context) error {
 	}
 	env := []string{"DATABASE_URL=" + b.url, addrVariable + "=" + addr, siteVariable + "=" + filepath.Join(b.dir, "public_html")}
 	b.floor = &server{addr, cmd}
-	return b.launch(ctx, "floor", b.floor, env)
+	return b.launch(ctx, "floor", b.floor, append(env, more...))
 }
 
 func (b *bench) self(role string) (*exec.Cmd, error) {
