@@ -15,6 +15,8 @@ import (
 	"crema/server/web/skygear/sdk"
 )
 
+const customTokenSecret = "a secret that the other server knows"
+
 // verdict is what a case of skygear/suite.mjs reports.
 type verdict struct {
 	Name  string
@@ -48,14 +50,14 @@ func runCases(t *testing.T, which string) {
 
 func startForSkygear(t *testing.T) *testkit.Server {
 	t.Helper()
-	return testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t))
+	return testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t), "CUSTOM_TOKEN_SECRET="+customTokenSecret)
 }
 
 // verdictsOf runs skygear/node.mjs and returns what each case reported, in order.
 func verdictsOf(t *testing.T, s *testkit.Server, which string) []verdict {
 	t.Helper()
 	watchScripts(t)
-	settings, err := json.Marshal(map[string]string{"endPoint": s.URL, "apiKey": s.APIKey, "masterKey": s.MasterKey})
+	settings, err := json.Marshal(map[string]string{"endPoint": s.URL, "apiKey": s.APIKey, "masterKey": s.MasterKey, "customTokenSecret": customTokenSecret})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,14 +20,15 @@ export function ok(condition, what) {
 }
 
 // refused waits for a refusal and compares what `want` names: status, code, name, arguments, info.
-// A request is refused with {status, error}, a single record with the error itself.
+// A request is refused with {status, error}, a single record with the error itself, an upload of npm's client with
+// what its HTTP library throws.
 export async function refused(promise, want) {
   let answer;
   try {
     answer = await promise;
   } catch (thrown) {
     if (thrown instanceof Failed) throw thrown;
-    const error = thrown.error ?? thrown;
+    const error = thrown.error ?? thrown.response?.body?.error ?? thrown;
     const seen = { status: thrown.status, code: error.code, name: error.name, info: error.info, arguments: error.info?.arguments };
     const got = Object.fromEntries(Object.keys(want).map((key) => [key, seen[key]]));
     if (text(got) !== text(want)) throw new Failed(`refusal: got ${text(got)}, want ${text(want)} (${error.message ?? text(thrown)})`);

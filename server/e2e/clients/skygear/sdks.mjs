@@ -6,6 +6,9 @@ export function npm(skygear) {
   return {
     skygear,
     decodesLists: false, // lists keep their typed values as the wire has them
+    recordsTellRights: false, // record.has...Access() forgets to return what it found
+    pubsubTellsHandlers: false, // so does pubsub.hasHandlers()
+    keepsNoACL: false, // a record without an ACL gets one as it is read
     buffers: typeof window === 'undefined', // files are Buffers, not Blobs
     lacks: () => false,
     create(storage) {
@@ -20,6 +23,7 @@ export function npm(skygear) {
         pubsub.close();
       }
     },
+    cut: (client) => client.pubsub._pubsub._ws.close(),
   };
 }
 
@@ -29,6 +33,8 @@ export const notOffered = {
   clearCache: 'there is no cache',
   'Database.cacheStore': 'answers are not kept in localStorage, where the next user of the machine would find them',
   'Database.cacheResponse': 'there is no cache',
+  'Pubsub.autoPubsub': 'the socket is opened when it is needed',
+  'Pubsub.deviceID': 'see push',
   'Query.hash': 'it is the key of the cache',
   'PublicDatabase.setDefaultACL': 'it never reached the server; setRecordDefaultAccess does',
   'PublicDatabase.defaultACL': 'see setDefaultACL',
@@ -48,6 +54,9 @@ export function ours(skygear) {
   return {
     skygear,
     decodesLists: true,
+    recordsTellRights: true,
+    pubsubTellsHandlers: true,
+    keepsNoACL: true,
     buffers: false,
     lacks: (api) => api in notOffered,
     create(storage) {
@@ -56,5 +65,6 @@ export function ours(skygear) {
       return client;
     },
     close: (client) => client.pubsub.close(),
+    cut: (client) => client.pubsub._socket.close(),
   };
 }

@@ -41,16 +41,6 @@ export class World {
     return client;
   }
 
-  // writer is somebody who may save.
-  writer() {
-    return this.admin();
-  }
-
-  // id is the user's id that the server knows a client by.
-  id(client) {
-    return client.auth.currentUser?._id ?? '_god';
-  }
-
   // slowPayment is a purchase that takes the sandbox some seconds.
   slowPayment() {
     return {

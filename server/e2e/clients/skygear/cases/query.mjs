@@ -5,7 +5,7 @@ import { test } from '../suite.mjs';
 // shelf saves five records and answers with how to ask for them: found(query => ...) lists names.
 async function shelf(w) {
   const { Geolocation, Query } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const Bean = w.type('bean');
   const { errors } = await client.publicDB.save([
     new Bean({ name: 'Kenya', price: 12, tags: ['fruity', 'light'], at: new Date(1000), loc: new Geolocation(0, 37) }),
@@ -161,7 +161,7 @@ test('query: the last answer comes first', async (w) => {
 
 test('query: includes the record behind a reference', async (w) => {
   const { Query, Record, Reference } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const City = w.type('city');
   const Note = w.type('note');
   const city = await client.publicDB.save(new City({ name: 'Hong Kong' }));
@@ -176,7 +176,7 @@ test('query: includes the record behind a reference', async (w) => {
 
 test('query: by a field of the record behind a reference', async (w) => {
   const { Query, Reference } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const City = w.type('city');
   const Note = w.type('note');
   const { savedRecords: [a, b] } = await client.publicDB.save([new City({ name: 'A' }), new City({ name: 'B' })]);

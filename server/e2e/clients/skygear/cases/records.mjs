@@ -3,7 +3,7 @@ import { ok, refused, same, throws } from '../check.mjs';
 import { test } from '../suite.mjs';
 
 test('save: a new record', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const note = new Note({ title: 'First', n: 1 });
   const saved = await client.publicDB.save(note);
@@ -11,14 +11,14 @@ test('save: a new record', async (w) => {
   same([saved.title, saved.n, saved.recordType], ['First', 1, Note.recordType]);
   ok(/^[0-9a-f-]{36}$/.test(saved._id), `_id is ${saved._id}`);
   same(saved.id, `${Note.recordType}/${saved._id}`);
-  const me = w.id(client);
+  const me = client.auth.currentUser._id;
   same([saved.ownerID, saved.createdBy, saved.updatedBy], [me, me, me]);
   ok(saved.createdAt instanceof Date && Math.abs(Date.now() - saved.createdAt) < 600000, `createdAt is ${saved.createdAt}`);
   same(saved.updatedAt, saved.createdAt);
 });
 
 test('save: only what is sent changes, null clears', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const note = await client.publicDB.save(new Note({ title: 'First', n: 1, gone: 'x' }));
   const created = note.createdAt;
@@ -31,7 +31,7 @@ test('save: only what is sent changes, null clears', async (w) => {
 });
 
 test('save: many at once, also atomic', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   for (const options of [undefined, { atomic: true }]) {
     const notes = [new Note({ title: 'a' }), new Note({ title: 'b' })];
@@ -42,7 +42,7 @@ test('save: many at once, also atomic', async (w) => {
 });
 
 test('save: nothing is not saved', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   for (const nothing of [undefined, null, [null]]) {
     const message = await client.publicDB.save(nothing).then(() => 'saved', (e) => e.message);
     same(message, 'Invalid input, unable to save undefined and null');
@@ -55,14 +55,14 @@ test('save: nobody may write without logging in', async (w) => {
 });
 
 test('save: a field keeps its type', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   await client.publicDB.save(new Note({ n: 1 }));
   await refused(client.publicDB.save(new Note({ n: 'text' })), { status: 409, code: 114, name: 'IncompatibleSchema' });
 });
 
 test('save: ids with slashes', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const id = `${Note.recordType}/a/b c/${w.unique('d')}`;
   await client.publicDB.save(new Note({ _id: id, title: 'x' }));
@@ -71,7 +71,7 @@ test('save: ids with slashes', async (w) => {
 });
 
 test('getRecordByID: finds one, or says that there is none', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const note = await client.publicDB.save(new Note({ title: 'x' }));
   const found = await client.publicDB.getRecordByID(note.id);
@@ -82,7 +82,7 @@ test('getRecordByID: finds one, or says that there is none', async (w) => {
 });
 
 test('delete: one', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const note = await client.publicDB.save(new Note({ title: 'x' }));
   same(await client.publicDB.delete(note), undefined);
@@ -91,7 +91,7 @@ test('delete: one', async (w) => {
 });
 
 test('delete: many', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const { savedRecords: [a, b] } = await client.publicDB.save([new Note({ n: 1 }), new Note({ n: 2 })]);
   const errors = await client.publicDB.del([a, new Note({ n: 3 }), b]);
@@ -99,7 +99,7 @@ test('delete: many', async (w) => {
 });
 
 test('delete: what a query found', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   await client.publicDB.save([new Note({ n: 1 }), new Note({ n: 2 })]);
   const found = await client.publicDB.query(new w.any.Query(Note));
@@ -129,7 +129,7 @@ test('Record: types and ids', async (w) => {
 });
 
 test('Record: to JSON and back', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const Note = w.type('note');
   const note = await client.publicDB.save(new Note({ title: 'x', at: new Date(1000) }));
   const short = note.toTruncatedJSON();

@@ -12,12 +12,12 @@ async function stored(w, client, value) {
 }
 
 test('values: plain ones', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   for (const value of ['text', 'ünï \u{1F980} "\\ \n', '', 0, -1.5, 1e21, true, false]) same(await stored(w, client, value), value);
 });
 
 test('values: dates', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   for (const when of [new Date(0), new Date('2024-02-29T23:59:59.123Z'), new Date('1900-01-01T00:00:00Z')]) {
     const got = await stored(w, client, when);
     ok(got instanceof Date, `${got} is no Date`);
@@ -26,7 +26,7 @@ test('values: dates', async (w) => {
 });
 
 test('values: objects and lists', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const object = { a: [1, 'two', null, { b: false }], 'key with space': {}, deep: { er: { est: 0.5 } } };
   same(await stored(w, client, object), object);
   same(await stored(w, client, [1, 'two', [3], { four: 4 }]), [1, 'two', [3], { four: 4 }]);
@@ -34,7 +34,7 @@ test('values: objects and lists', async (w) => {
 });
 
 test('values: dates in objects', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   same(await stored(w, client, { when: new Date(1000) }), { when: new Date(1000) });
   const list = await stored(w, client, [new Date(1000)]);
   same(list, w.sdk.decodesLists ? [new Date(1000)] : [{ $type: 'date', $date: list[0].$date }]);
@@ -42,14 +42,14 @@ test('values: dates in objects', async (w) => {
 });
 
 test('values: undefined is refused before anything is sent', async (w) => {
-  const client = await w.writer();
+  const client = await w.user();
   const message = await client.publicDB.save(new (w.type('note'))({ value: undefined })).then(() => 'saved', (e) => e.message);
   ok(message.includes('undefined value'), message);
 });
 
 test('values: a location', async (w) => {
   const { Geolocation } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const got = await stored(w, client, new Geolocation(22.39649, 114.1952103));
   ok(got instanceof Geolocation, 'not a Geolocation');
   same([got.latitude, got.longitude], [22.39649, 114.1952103]);
@@ -63,7 +63,7 @@ test('values: a location', async (w) => {
 
 test('values: a reference', async (w) => {
   const { Reference } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const City = w.type('city');
   const Note = w.type('note');
   const city = await client.publicDB.save(new City({ name: 'Hong Kong' }));
@@ -79,7 +79,7 @@ test('values: a reference', async (w) => {
 
 test('values: a sequence counts', async (w) => {
   const { Sequence } = w.any;
-  const client = await w.writer();
+  const client = await w.user();
   const Ticket = w.type('ticket');
   const first = await client.publicDB.save(new Ticket({ number: new Sequence() }));
   const second = await client.publicDB.save(new Ticket({ number: new Sequence() }));
