@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS app._subscription (
   PRIMARY KEY (auth_id, device_id, id)
 );
 CREATE INDEX _subscription_device ON app._subscription (device_id);
-CREATE INDEX _subscription_record_type ON app._subscription ((query ->> 'record_type'));
+CREATE INDEX _subscription_record_type ON app._subscription ((query ->> 'record_type'), auth_id);
 
 -- Changes of records that somebody may want to hear of; each is removed when the notices about it have
 -- gone out.
@@ -48,13 +48,15 @@ CREATE TABLE app._record_change (
   record      jsonb NOT NULL -- the row, by column; of a deleted one as it was
 );
 
--- Stands on the tables of record types that have, or had, a subscription.
+-- Stands on the tables of record types that have, or had, a subscription. Whoever may write such a table
+-- gets its changes noted, without rights on the tables behind.
 -- +goose StatementBegin
-CREATE FUNCTION app._note_record_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION app._note_record_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM app._subscription WHERE query ->> 'record_type' = TG_TABLE_NAME) THEN
     INSERT INTO app._record_change (record_type, record)
-    VALUES (TG_TABLE_NAME, to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END));
+    VALUES (TG_TABLE_NAME, CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END);
     PERFORM pg_notify('record_change', '');
   END IF;
   RETURN NULL;

@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
+	"crema/server/base/pg"
+	"crema/server/core/pubsub"
 	"crema/server/core/push"
 	"crema/server/core/users"
 )
@@ -41,8 +44,17 @@ func (a *App) openUsers(ctx context.Context) error {
 	return a.rooms.users.Start(ctx)
 }
 
-func (a *App) openPush(context.Context) error {
-	a.rooms.push = push.New(push.Config{DB: a.db, Records: a.rooms.records, Log: a.log})
+func (a *App) openPush(ctx context.Context) error {
+	a.rooms.push = push.New(push.Config{
+		DB: a.db, Records: a.rooms.records, Log: a.log,
+		Publish: func(ctx context.Context, tx *pg.Tx, channel string, data json.RawMessage) error {
+			return a.rooms.pubsub.PublishIn(ctx, tx, pubsub.Internal, channel, data)
+		},
+	})
 	a.rooms.schema.OnCreate(a.rooms.push.Created)
+	if err := a.rooms.push.Start(ctx); err != nil {
+		return err
+	}
+	a.onStop(func(context.Context) { a.rooms.push.Stop() })
 	return nil
 }

@@ -1,7 +1,7 @@
 // Package pubsub hands short JSON messages from publishers to whoever has subscribed to a channel, on
 // every server of the app. Nothing is stored: who is not subscribed at that moment gets nothing.
 //
-// Way in: Service.Join for one connection, Service.Publish and Service.PublishOnCommit for the server's
+// Way in: Service.Join for one connection, Service.Publish, PublishOnCommit and PublishIn for the server's
 // own code. There are two hubs that never mix: Public, the apps' own, and Internal, on whose channels
 // "_sub_<device id>" subscription notices travel. Channels have no access list: whoever knows a name may
 // listen and speak. The names of devices are random UUIDs, and no answer tells a name to anybody.

@@ -42,6 +42,8 @@ func (h *hearing) hear(payload string, again bool) {
 		h.log.Warn("pubsub heard a notice that it cannot read; another version of the server may be running")
 	case head.node == h.self:
 		h.echo()
+	case head.node == nobody:
+		h.whole(text)
 	case head.parts <= maxParts:
 		h.part(head, text)
 	}
@@ -77,7 +79,11 @@ func (h *hearing) part(head header, text string) {
 	whole := n.text.String()
 	n.text.Reset()
 	n.last, n.parts = head.batch, 0
-	if !unpack(whole, h.deliver) {
+	h.whole(whole)
+}
+
+func (h *hearing) whole(text string) {
+	if !unpack(text, h.deliver) {
 		h.log.Warn("pubsub heard a batch that it cannot read; another version of the server may be running")
 	}
 }

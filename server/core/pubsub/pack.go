@@ -30,6 +30,9 @@ type header struct {
 
 const version = "1"
 
+// nobody is the node of a batch that stands alone: it came with a transaction and is for all servers.
+const nobody = "-"
+
 func (h header) String() string {
 	return fmt.Sprintf("%s %s %d %d %d\n", version, h.node, h.batch, h.part, h.parts)
 }

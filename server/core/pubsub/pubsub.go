@@ -138,6 +138,25 @@ func (s *Service) PublishOnCommit(tx *pg.Tx, on Hub, channel string, data json.R
 	return nil
 }
 
+// PublishIn makes a message part of tx: it reaches every server, this one included, when tx commits and
+// exactly then, whatever becomes of this process. It must fit into one notice of PostgreSQL, about 7,800
+// bytes with the name of the channel; the same message twice in one transaction arrives once. The reasons
+// are those of Publish, at once.
+func (s *Service) PublishIn(ctx context.Context, tx *pg.Tx, on Hub, channel string, data json.RawMessage) error {
+	if s.relay == nil {
+		return s.PublishOnCommit(tx, on, channel, data)
+	}
+	m, err := s.message(on, channel, data)
+	if err != nil {
+		return err
+	}
+	text := m.appendTo(nil)
+	if len(text) > maxPart {
+		return fault.Argument("pubsub.data", "data", "data and the name of the channel are longer than %d bytes; send less", maxPart)
+	}
+	return sendIn(ctx, tx, s.relay.channel, header{nobody, 1, 1, 1}.String()+string(text))
+}
+
 // message is what is published, in the form that every subscriber gets.
 type message struct {
 	hub     Hub

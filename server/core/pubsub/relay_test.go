@@ -204,3 +204,43 @@ func TestStart_FailsWhenNobodyCanListen(t *testing.T) {
 	}
 	s.Stop(ctx)
 }
+
+func TestPublishIn_ReachesAllServersWhenItCommits(t *testing.T) {
+	t.Parallel()
+	url := testkit.DatabaseURL(t)
+	log := slog.New(slog.DiscardHandler)
+	one, two := server(t, url, pubsub.Limits{}, log), server(t, url, pubsub.Limits{}, log)
+	members := []*pubsub.Member{join(t, one, pubsub.Internal, "room"), join(t, two, pubsub.Internal, "room")}
+	db, err := pg.Open(t.Context(), pg.Config{URL: url, Schema: testkit.Schema, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	publish := func(data string, end error) {
+		t.Helper()
+		err := db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error {
+			if err := one.PublishIn(ctx, tx, pubsub.Internal, "room", json.RawMessage(data)); err != nil {
+				return err
+			}
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Fatal(err)
+		}
+	}
+	publish(`1`, errors.New("rolled back"))
+	publish(`2`, nil)
+	publish(`{"n":3}`, nil)
+	for _, m := range members {
+		want := []string{`{"channel":"room","data":2}`, `{"channel":"room","data":{"n":3}}`}
+		if diff := cmp.Diff(want, take(t, m, 2)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	err = db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error {
+		return one.PublishIn(ctx, tx, pubsub.Internal, "room", json.RawMessage(`"`+strings.Repeat("x", 8000)+`"`))
+	})
+	if !fault.Is(err, "pubsub.data") {
+		t.Errorf("a message that is too long: %v", err)
+	}
+}

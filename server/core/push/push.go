@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"time"
@@ -17,15 +18,22 @@ import (
 type Config struct {
 	DB      *pg.DB
 	Records *records.Service
+	Publish Publish
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
 }
 
+// Publish hands one JSON value to who listens on a channel of the internal websocket, on all servers, when
+// tx commits.
+type Publish func(ctx context.Context, tx *pg.Tx, channel string, data json.RawMessage) error
+
 // Service is the room. It is safe for concurrent use. The actor of each call is acl.FromContext(ctx).
 type Service struct {
-	c   Config
-	db  *pg.DB
-	log *slog.Logger
+	c    Config
+	db   *pg.DB
+	log  *slog.Logger
+	wake chan struct{}
+	stop func()
 }
 
 // New returns a Service.
@@ -33,16 +41,19 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{c: c, db: c.DB, log: c.Log}
+	return &Service{c: c, db: c.DB, log: c.Log, wake: make(chan struct{}, 1), stop: func() {}}
 }
 
-// maxName bounds ids, tokens and topics, in bytes. Tokens of Google have a few hundred.
-const maxName = 4096
+// Bounds, in bytes. Tokens of Google have a few hundred; an id travels in notices.
+const (
+	maxID    = 255
+	maxToken = 4096
+)
 
 // checkText refuses what a text column cannot hold, and what nobody sends.
-func checkText(argument, s string) error {
-	if len(s) > maxName || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
-		return fault.Argument("push.bad_text", argument, "%s must be UTF-8 text of at most %d bytes without NUL characters", argument, maxName)
+func checkText(argument, s string, most int) error {
+	if len(s) > most || strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
+		return fault.Argument("push.bad_text", argument, "%s must be UTF-8 text of at most %d bytes without NUL characters", argument, most)
 	}
 	return nil
 }

@@ -65,8 +65,11 @@ func (r Registration) check() error {
 	if !slices.Contains(deviceTypes, r.Type) {
 		return fault.Argument("push.bad_type", "type", "type must be one of %s", strings.Join(deviceTypes, ", "))
 	}
-	for _, t := range [...]struct{ argument, text string }{{"id", r.ID}, {"device_token", r.Token}, {"topic", r.Topic}} {
-		if err := checkText(t.argument, t.text); err != nil {
+	for _, t := range [...]struct {
+		argument, text string
+		most           int
+	}{{"id", r.ID, maxID}, {"device_token", r.Token, maxToken}, {"topic", r.Topic, maxID}} {
+		if err := checkText(t.argument, t.text, t.most); err != nil {
 			return err
 		}
 	}
@@ -93,7 +96,7 @@ func (s *Service) Unregister(ctx context.Context, id string) error {
 	if id == "" {
 		return fault.Argument("push.no_id", "id", "id must be the id of a device")
 	}
-	if err := checkText("id", id); err != nil {
+	if err := checkText("id", id, maxID); err != nil {
 		return err
 	}
 	n, err := s.db.Exec(ctx, deleteDevice, id, actor.UserID, actor.Master())

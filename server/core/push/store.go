@@ -31,22 +31,23 @@ const selectOwner = `
 // lockDevice keeps such a device from going away.
 const lockDevice = `SELECT id FROM app._device WHERE id = $1 AND (auth_id = $2 OR $3) FOR KEY SHARE`
 
-// lockSchema keeps record types from being made until the transaction ends.
-const lockSchema = `SELECT version FROM app._schema_version FOR SHARE`
+// lockSchema keeps record types from being made, and triggers from being attached, until the transaction
+// ends.
+const lockSchema = `SELECT version FROM app._schema_version FOR UPDATE`
 
 // bePatient bounds how long a transaction waits for a table that somebody works on: whoever comes later
 // waits behind it.
 const bePatient = `SELECT set_config('lock_timeout', '3s', true)`
 
-// isBare says whether a record type has a table that nothing notes the changes of. Old databases bring a
-// trigger of their own.
-const isBare = `
-	SELECT EXISTS (
-	  SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	   WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p') AND NOT EXISTS (
+// selectWatch says whether a record type has a table, and whether something notes its changes. Old
+// databases bring a trigger of their own.
+const selectWatch = `
+	SELECT count(*) > 0 AS made, count(*) FILTER (WHERE EXISTS (
 	         SELECT FROM pg_catalog.pg_trigger t
 	          WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-	            AND t.tgname IN ('_note_record_change', 'trigger_notify_record_change')))`
+	            AND t.tgname IN ('_note_record_change', 'trigger_notify_record_change'))) > 0 AS watched
+	  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`
 
 // attachTrigger returns the statement that notes the changes of a table.
 func attachTrigger(schema, table string) string {
@@ -85,4 +86,62 @@ type Subscription struct {
 
 	// Info asks for a push beside the notice, and says how it looks; nil asks for none.
 	Info *json.RawMessage `json:"notification_info,omitempty" db:"notification_info"`
+}
+
+// claimChanges takes the oldest changes that no other server works on. They are gone when the transaction
+// commits, and there again when it does not.
+const claimChanges = `
+	WITH taken AS (
+	  DELETE FROM app._record_change WHERE id = ANY(ARRAY(
+	         SELECT id FROM app._record_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
+	  RETURNING id, record_type, record)
+	SELECT id, record_type, coalesce(record ->> '_database_id', '') AS database, record FROM taken ORDER BY id`
+
+// selectSubscribers finds who may want to hear of changes of these types in these databases. Who is
+// disabled hears nothing.
+const selectSubscribers = `
+	SELECT s.id, s.auth_id AS database, s.device_id, s.notification_info AS info, s.query,
+	       s.query ->> 'record_type' AS record_type, coalesce(d.auth_id, '') AS owner, d.type AS device_type,
+	       (SELECT coalesce(json_agg(r.role_id), '[]') FROM app._auth_role r WHERE r.auth_id = d.auth_id) AS roles
+	  FROM app._subscription s
+	  JOIN app._device d ON d.id = s.device_id
+	  LEFT JOIN app._auth a ON a.id = d.auth_id
+	 WHERE (s.query ->> 'record_type', s.auth_id) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND s.type = 'query'
+	   AND (a.disabled IS NOT TRUE OR a.disabled_expiry < now() AT TIME ZONE 'UTC')
+	 ORDER BY s.device_id, s.id`
+
+const hasOldChanges = `SELECT to_regclass('public.pending_notification') IS NOT NULL`
+
+// adoptChanges moves what the triggers of an old database noted to where ours note it, as far as anybody
+// has subscribed to it.
+const adoptChanges = `
+	WITH old AS (
+	  DELETE FROM public.pending_notification WHERE id = ANY(ARRAY(
+	         SELECT id FROM public.pending_notification WHERE appname = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
+	  RETURNING id, recordtype, record),
+	moved AS (
+	  INSERT INTO app._record_change (record_type, record)
+	  SELECT recordtype, record FROM old
+	   WHERE EXISTS (SELECT FROM app._subscription s WHERE s.query ->> 'record_type' = recordtype) ORDER BY id)
+	SELECT count(*) FROM old`
+
+// change is a noted change of a record.
+type change struct {
+	ID         int64
+	RecordType string `db:"record_type"`
+	Database   string
+	Record     json.RawMessage
+}
+
+// subscriber is a subscription with the device that it belongs to and the device's owner.
+type subscriber struct {
+	ID         string
+	Database   string
+	DeviceID   string `db:"device_id"`
+	DeviceType string `db:"device_type"`
+	Owner      string
+	Roles      []byte // JSON
+	RecordType string `db:"record_type"`
+	Query      json.RawMessage
+	Info       *json.RawMessage
 }

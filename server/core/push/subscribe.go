@@ -72,7 +72,7 @@ func (s *Service) request(ctx context.Context, t Target) (request, error) {
 		return request{}, fault.Argument("push.no_device_id", "device_id", "device_id must be the id of a device")
 	}
 	for _, id := range append([]string{t.DeviceID}, t.IDs...) {
-		if err := checkText("id", id); err != nil {
+		if err := checkText("id", id, maxID); err != nil {
 			return request{}, err
 		}
 	}
@@ -110,7 +110,7 @@ func (w *Subscription) check() error {
 			return badSubscription(argument, "%s must not contain NUL characters", argument)
 		}
 	}
-	return checkText("id", w.ID)
+	return checkText("id", w.ID, maxID)
 }
 
 // subscribe saves one subscription. Its trigger and its row become visible together, and no type is made
@@ -242,15 +242,19 @@ func decodeQuery(database string, raw json.RawMessage) (records.Query, error) {
 }
 
 // watch makes sure that changes of a type are noted, if it has a table. One that is made later is seen to
-// by Created.
+// by Created. Triggers stay, so one that is there needs no lock.
 func (s *Service) watch(ctx context.Context, tx *pg.Tx, name string) error {
-	for _, q := range []string{lockSchema, bePatient} {
+	var is struct{ Made, Watched bool }
+	look := func() error { return tx.Get(ctx, &is, selectWatch, string(s.db.Schema()), name) }
+	if err := look(); err != nil || is.Watched {
+		return err
+	}
+	for _, q := range []string{bePatient, lockSchema} {
 		if _, err := tx.Exec(ctx, q); err != nil {
 			return err
 		}
 	}
-	var bare bool
-	if err := tx.Get(ctx, &bare, isBare, string(s.db.Schema()), name); err != nil || !bare {
+	if err := look(); err != nil || is.Watched || !is.Made {
 		return err
 	}
 	return s.attach(ctx, tx, name)

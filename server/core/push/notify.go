@@ -1,0 +1,235 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+)
+
+// changesAtOnce is how many changes one transaction handles.
+const changesAtOnce = 200
+
+// recordChange is the channel on which the triggers say that there are changes, those of old databases too.
+const recordChange = "record_change"
+
+// Times of the work in the background.
+const (
+	lookAnyway    = 30 * time.Second // without a notice
+	afterFailure  = time.Second
+	judgePatience = 10 * time.Second // for one subscription
+)
+
+// Start sends notices until Stop. Changes that were made while no server ran come first.
+func (s *Service) Start(ctx context.Context) error {
+	l, err := s.db.Listen(ctx, recordChange, func(string, bool) { s.nudge() })
+	if err != nil {
+		return err
+	}
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	s.stop = func() {
+		l.Stop()
+		cancel()
+		<-done
+	}
+	go func() {
+		defer close(done)
+		s.work(life)
+	}()
+	return nil
+}
+
+// Stop ends the sending of notices. What is left is for other servers, or for the next start.
+func (s *Service) Stop() { s.stop() }
+
+func (s *Service) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait := lookAnyway
+		n, err := s.pass(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "notices about changed records wait; trying again", "error", err)
+			wait = afterFailure
+		}
+		if n < changesAtOnce {
+			s.rest(ctx, wait)
+		}
+	}
+}
+
+func (s *Service) rest(ctx context.Context, wait time.Duration) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.wake:
+	case <-t.C:
+	}
+}
+
+// pass handles the oldest changes, and returns how many there were. Other servers skip them meanwhile.
+func (s *Service) pass(ctx context.Context) (n int, err error) {
+	s.adopt(ctx)
+	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		var changes []change
+		if err := tx.Select(ctx, &changes, claimChanges, changesAtOnce); err != nil {
+			return err
+		}
+		if n = len(changes); n == 0 {
+			return nil
+		}
+		subscribers, err := subscribersOf(ctx, tx, changes)
+		if err != nil {
+			return err
+		}
+		notices, err := s.notices(ctx, changes, subscribers)
+		if err != nil {
+			return err
+		}
+		return s.send(ctx, tx, notices)
+	})
+	if err != nil {
+		n = 0
+	}
+	return n, err
+}
+
+// adopt takes over what the triggers of an old database note. It must not hold up what ours note.
+func (s *Service) adopt(ctx context.Context) {
+	var there bool
+	err := s.db.Get(ctx, &there, hasOldChanges)
+	for n := changesAtOnce; err == nil && there && n == changesAtOnce; {
+		err = s.db.Get(ctx, &n, adoptChanges, string(s.db.Schema()), changesAtOnce)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "the changes that old triggers noted cannot be read", "error", err)
+	}
+}
+
+func subscribersOf(ctx context.Context, tx *pg.Tx, changes []change) ([]subscriber, error) {
+	type place struct{ recordType, database string }
+	seen := map[place]bool{}
+	var types, databases []string
+	for _, c := range changes {
+		if p := (place{c.RecordType, c.Database}); !seen[p] {
+			seen[p] = true
+			types, databases = append(types, p.recordType), append(databases, p.database)
+		}
+	}
+	var found []subscriber
+	err := tx.Select(ctx, &found, selectSubscribers, pg.Array(types), pg.Array(databases))
+	return found, err
+}
+
+// notice tells one subscriber of one change.
+type notice struct {
+	change int64
+	to     *subscriber
+}
+
+// notices finds out who hears of what, in the order of the changes. Its error means that nobody could be
+// asked, and all of it must be done again.
+func (s *Service) notices(ctx context.Context, changes []change, subscribers []subscriber) ([]notice, error) {
+	var all []notice
+	for i := range subscribers {
+		sub := &subscribers[i]
+		var here []change
+		for _, c := range changes {
+			if c.RecordType == sub.RecordType && c.Database == sub.Database {
+				here = append(here, c)
+			}
+		}
+		found, err := s.matching(ctx, sub, here)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range found {
+			all = append(all, notice{c.ID, sub})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b notice) int { return int(a.change - b.change) })
+	return all, nil
+}
+
+// matching returns those changes whose record the subscriber would have found. What cannot be judged does
+// not match: one bad subscription, or one row that fits its table no more, must not hold the others up.
+func (s *Service) matching(ctx context.Context, sub *subscriber, changes []change) ([]change, error) {
+	found, err := s.ask(ctx, sub, changes)
+	switch f := fault.From(err); {
+	case err == nil:
+		return found, nil
+	case ctx.Err() != nil || f.Code == fault.DatabaseUnavailable:
+		return nil, err
+	case len(changes) == 1 || !isAboutRows(f):
+		s.log.DebugContext(ctx, "a subscription could not be judged", "device", sub.DeviceID, "subscription", sub.ID, "error", err)
+		return nil, nil
+	}
+	found = nil
+	for i := range changes {
+		one, err := s.matching(ctx, sub, changes[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, one...)
+	}
+	return found, nil
+}
+
+// isAboutRows tells an error that one row may have caused from one that all share.
+func isAboutRows(f *fault.Error) bool { return f.Reason == "pg.bad_value" || f.Reason == "pg.error" }
+
+func (s *Service) ask(ctx context.Context, sub *subscriber, changes []change) ([]change, error) {
+	v := viewer{owner: sub.Owner, database: sub.Database}
+	if err := json.Unmarshal(sub.Roles, &v.roles); err != nil {
+		return nil, fault.From(err)
+	}
+	q, err := decodeQuery(sub.Database, sub.Query)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(v.context(ctx), judgePatience)
+	defer cancel()
+	rows := make([]json.RawMessage, len(changes))
+	for i := range changes {
+		rows[i] = changes[i].Record
+	}
+	at, err := s.c.Records.Match(ctx, q, rows)
+	found := make([]change, len(at))
+	for i, n := range at {
+		found[i] = changes[n]
+	}
+	return found, err
+}
+
+// event is what a notice looks like on the websocket. Wire: skygear §2.8.
+type event struct {
+	Seq            int64  `json:"seq-num"`
+	SubscriptionID string `json:"subscription-id"`
+}
+
+// send puts notices on their way; they leave when tx commits.
+func (s *Service) send(ctx context.Context, tx *pg.Tx, notices []notice) error {
+	for _, n := range notices {
+		data, err := json.Marshal(event{n.change, n.to.ID})
+		if err != nil {
+			return fault.From(err)
+		}
+		err = s.c.Publish(ctx, tx, "_sub_"+n.to.DeviceID, data)
+		if fault.HasCode(err, fault.Invalid) && pg.State(err).SQLState == "" { // an id that no channel can carry
+			s.log.WarnContext(ctx, "a notice cannot be sent", "device", n.to.DeviceID, "error", err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
