@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"crema/server/base/cluster"
@@ -27,6 +28,7 @@ import (
 	"crema/server/core/users"
 	"crema/server/lambda"
 	"crema/server/web"
+	"crema/server/web/skygear"
 	"crema/server/web/skygear/sockets"
 	"crema/server/web/static"
 )
@@ -44,6 +46,7 @@ type App struct {
 	db       *pg.DB
 	rooms    rooms
 	site     *static.Door
+	wire     atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
 	sockets  *sockets.Door
 	server   *http.Server
 	listener net.Listener
@@ -64,6 +67,8 @@ type rooms struct {
 	functions *functions.Service
 	sandbox   *sandbox.Sandbox // nil with real keys
 	keys      providerKeys
+
+	sandboxURL string // where the sandbox answers; "" with real keys
 }
 
 // Start opens everything in order and returns when requests are answered. When it fails, what was
@@ -78,7 +83,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 		a.openRooms,
 		a.openPayments,
 		a.startPayments,
-		func(ctx context.Context) error { return a.openFunctions(fns) },
+		func(ctx context.Context) error { return a.openFunctions(a.openWorkers(ctx, fns)) },
 		a.openSite,
 		a.serve,
 	)

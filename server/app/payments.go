@@ -40,6 +40,9 @@ func (a *App) openPayments(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if a.c.Stripe.Sandbox() {
+		a.rooms.sandboxURL = c.URL
+	}
 	if a.c.Stripe.Sandbox() && len(c.WebhookSecrets) == 0 {
 		c.WebhookSecrets = []string{a.sandboxWebhookSecret()}
 	}

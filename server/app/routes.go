@@ -24,6 +24,7 @@ func (a *App) handler() http.Handler {
 		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Users: a.rooms.users, Relations: a.rooms.relations, Functions: a.rooms.functions,
 		Assets: a.rooms.assets, Push: a.rooms.push, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,
 	})
+	a.wire.Store(wire)
 	shop := checkout.New(a.checkout(gate))
 
 	r := chi.NewRouter()

@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"time"
 )
@@ -14,6 +15,7 @@ type Call struct {
 	Records   Records
 	Payments  Payments
 	Log       *slog.Logger
+	Payload   json.RawMessage // the whole body of a request of Skygear's wire, for functions made with Raw; else nil
 }
 
 // Actor is who called.
@@ -21,6 +23,7 @@ type Actor struct {
 	UserID string   // "" when nobody is logged in
 	Roles  []string // of the user
 	Master bool     // the caller holds the master key
+	Key    string   // "client", "master", or "" for none
 }
 
 // Record is a record as functions see it. Field values are string, float64, int64, bool, nil,

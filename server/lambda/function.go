@@ -14,7 +14,8 @@ type Function struct {
 	UserRequired bool          // only for a logged-in user or the master key
 	KeyRequired  bool          // only with an API key or for a logged-in user
 	Timeout      time.Duration // 0: the server's default, 60 s
-	In           reflect.Type  // struct type of the arguments
+	In           reflect.Type  // struct type of the arguments; nil with AnyArgs
+	AnyArgs      bool          // the arguments are any JSON; made by Raw
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
 }
 
@@ -40,6 +41,18 @@ func Op[In, Out any](name string, fn func(context.Context, *Call, In) (Out, erro
 		}
 		return fn(ctx, c, in)
 	}
+	return f.with(opts)
+}
+
+// Raw declares a function that takes any JSON value as its arguments and answers with JSON text. Functions
+// of other languages are made of it.
+func Raw(name string, run func(ctx context.Context, c *Call, args json.RawMessage) (json.RawMessage, error), opts ...Option) Function {
+	f := Function{Name: name, AnyArgs: true}
+	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (any, error) { return run(ctx, c, args) }
+	return f.with(opts)
+}
+
+func (f Function) with(opts []Option) Function {
 	for _, o := range opts {
 		o(&f)
 	}

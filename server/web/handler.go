@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"time"
 
 	"crema/server/base/fault"
 	"crema/server/base/telemetry"
@@ -27,6 +28,9 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // logged with its cause; the client gets the request's id instead.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	we := Describe(r, err)
+	if after := fault.From(err).RetryAfter; after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
 	WriteJSON(w, we.Status, map[string]WireError{"error": we})
 }
 

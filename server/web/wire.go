@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"maps"
 
 	"crema/server/base/fault"
@@ -73,7 +74,10 @@ var wireCodes = map[fault.Code]wireCode{
 func Wire(err error) WireError {
 	f := fault.From(err)
 	c, ok := wireCodes[f.Code]
-	if !ok {
+	switch {
+	case f.Code == fault.Custom: // Wire: numbers that Skygear has no name for are named like this
+		c = wireCode{fmt.Sprintf("ErrorCode(%d)", f.Number), f.Number, 500}
+	case !ok:
 		c = wireCodes[fault.Internal]
 	}
 	return WireError{Name: c.name, Code: c.code, Message: f.Message, Info: wireInfo(f.Details), Status: c.status}

@@ -42,6 +42,17 @@ var appKeys = map[string]func(c *Config, v json.RawMessage) string{
 		c.FunctionTimeout = time.Duration(n) * time.Second
 		return wrong
 	},
+	"functions.folder": func(c *Config, v json.RawMessage) string {
+		return text(v, &c.FunctionsDir, filepath.IsLocal, "a folder below app.json's, without ..")
+	},
+	"functions.workers": func(c *Config, v json.RawMessage) string { return whole(v, &c.Workers.Count, 1, 64) },
+	"functions.memory_megabytes": func(c *Config, v json.RawMessage) string {
+		n := c.Workers.MemoryBytes >> 20
+		wrong := whole(v, &n, 64, 1<<20)
+		c.Workers.MemoryBytes = n << 20
+		return wrong
+	},
+	"functions.processes": func(c *Config, v json.RawMessage) string { return whole(v, &c.Workers.Processes, 10, 1<<16) },
 	"limits.body_bytes":   func(c *Config, v json.RawMessage) string { return whole(v, &c.BodyLimit, 1<<10, 1<<30) },
 	"payments.token_path": func(c *Config, v json.RawMessage) string { return truth(v, &c.Payments.TokenPath) },
 	"payments.live":       func(c *Config, v json.RawMessage) string { return truth(v, &c.Payments.Live) },

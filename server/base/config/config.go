@@ -29,8 +29,10 @@ type Config struct {
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
-	BodyLimit       int64         // app.json limits.body_bytes
-	StaticDir       string        // app.json static.folder
+	FunctionsDir    string        // app.json functions.folder
+	Workers         Workers
+	BodyLimit       int64  // app.json limits.body_bytes
+	StaticDir       string // app.json static.folder
 }
 
 // Assets is where files are kept and how they are reached.
@@ -82,6 +84,13 @@ type Pubsub struct {
 	MessageBytes      int64
 	Sockets           int64 // of this server
 	SocketsPerAddress int64
+}
+
+// Workers bound the processes that run functions in other languages. 0 is the default of the room.
+type Workers struct {
+	Count       int64 // app.json functions.workers: processes for each language
+	MemoryBytes int64 // app.json functions.memory_megabytes: of each
+	Processes   int64 // app.json functions.processes: what functions may start themselves, threads included
 }
 
 // Log is how the server logs.

@@ -42,7 +42,7 @@ func TestLoad_Defaults(t *testing.T) {
 	want := &config.Config{
 		Name: "myapp", Listen: "127.0.0.1:3000", PublicURL: "http://localhost:3000", DataDir: ".crema", DevMode: true, CORSHost: "*",
 		ResponseTimeout: time.Minute, Log: config.Log{Format: "text"}, Shop: config.Shop{Name: "Crema", Currency: "usd"},
-		FunctionTimeout: time.Minute, BodyLimit: 4 << 20, StaticDir: "public_html", Assets: config.Assets{MaxBytes: 100 << 20},
+		FunctionTimeout: time.Minute, FunctionsDir: "lambdas", BodyLimit: 4 << 20, StaticDir: "public_html", Assets: config.Assets{MaxBytes: 100 << 20},
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
 		t.Error(diff)
@@ -54,7 +54,8 @@ func TestLoad_Defaults(t *testing.T) {
 
 func TestLoad_ReadsEverything(t *testing.T) {
 	t.Parallel()
-	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur", "contact": "hi@beans.example"}, "functions": {"timeout_seconds": 5},
+	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur", "contact": "hi@beans.example"}, "functions": {"timeout_seconds": 5,
+		"folder": "code", "workers": 3, "memory_megabytes": 100, "processes": 20},
 		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}, "payments": {"token_path": true, "live": true, "limits":
 		{"declines_per_address": 1, "declines_per_email": 2, "attempts_per_order": 3, "rate_window_seconds": 40, "rate_at_least": 5, "rate_percent": 6}}}`
 	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
@@ -76,7 +77,7 @@ func TestLoad_ReadsEverything(t *testing.T) {
 			DeclinesPerAddress: 1, DeclinesPerEmail: 2, AttemptsPerOrder: 3, RateWindowSeconds: 40, RateAtLeast: 5, RatePercent: 6,
 		}},
 		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur", Contact: "hi@beans.example"},
-		FunctionTimeout: 5 * time.Second, BodyLimit: 2048, StaticDir: "site/out",
+		FunctionTimeout: 5 * time.Second, FunctionsDir: "code", Workers: config.Workers{Count: 3, MemoryBytes: 100 << 20, Processes: 20}, BodyLimit: 2048, StaticDir: "site/out",
 		Assets: config.Assets{
 			Dir: "/f", Public: true, URLPrefix: "https://cdn.example/files", Secret: "s", MaxBytes: 1024,
 			S3: &config.S3{Endpoint: "http://127.0.0.1:9000", Region: "eu-west-1", Bucket: "beans", AccessKey: "k", SecretKey: "x"},
@@ -117,7 +118,7 @@ func TestLoad_Faults(t *testing.T) {
 	}{
 		{"typo", "{\n\n  \"shop\": {\n    \"curency\": \"usd\"\n  }\n}", nil, `app.json line 4: there is no key "shop.curency"; did you mean "shop.currency"?`},
 		{"section typo", `{"limit": {"body_bytes": 1}}`, nil, `no key "limit"; did you mean "limits"?`},
-		{"unknown", `{"zebra": [1]}`, nil, `no key "zebra"; the keys are functions, functions.timeout_seconds,`},
+		{"unknown", `{"zebra": [1]}`, nil, `no key "zebra"; the keys are functions, functions.folder, functions.memory_megabytes,`},
 		{"capitals", `{"Name": "x"}`, nil, `no key "Name"; did you mean "name"?`},
 		{"syntax", "{\n  \"name\": \"x\",\n  oops\n}", nil, "app.json line 3: invalid character 'o'"},
 		{"comma", "{\n  \"name\": \"x\",\n}", nil, "app.json line 3: invalid character '}'"},

@@ -28,6 +28,7 @@ func defaults() *Config {
 		Shop:            Shop{Name: "Crema", Currency: "usd"},
 		FunctionTimeout: time.Minute,
 		BodyLimit:       4 << 20,
+		FunctionsDir:    "lambdas",
 		StaticDir:       "public_html",
 		Assets:          Assets{MaxBytes: 100 << 20},
 	}

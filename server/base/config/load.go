@@ -52,7 +52,7 @@ func Read(dir string, env Env) (*Config, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.DataDir, c.StaticDir = below(dir, c.DataDir), below(dir, c.StaticDir)
+	c.DataDir, c.StaticDir, c.FunctionsDir = below(dir, c.DataDir), below(dir, c.StaticDir), below(dir, c.FunctionsDir)
 	if c.Assets.Dir == "" {
 		c.Assets.Dir = filepath.Join(c.DataDir, AssetsFolder)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 )
 
 // Code says what kind of failure an error is. The set is closed: every door maps every code.
@@ -51,6 +52,7 @@ const (
 	IdempotencyConflict  Code = "idempotency_conflict"  // the key was used for something else, or is in use
 	DatabaseUnavailable  Code = "database_unavailable"  // PostgreSQL cannot be reached
 	AccountMissing       Code = "account_missing"       // credentials of an account that is gone
+	Custom               Code = "custom"                // an app's own failure; its Number tells which
 	UserMissing          Code = "user_missing"          // an account without its user record
 	PushNotConfigured    Code = "push_not_configured"   // there is nobody to send notices through
 	QueryBroken          Code = "query_broken"          // a stored query that cannot be understood
@@ -63,6 +65,9 @@ type Error struct {
 	Message string         // safe to show
 	Details map[string]any // machine-readable facts; {"arguments": ["field"]} for Invalid
 	cause   error
+
+	Number     int           // of a Custom error
+	RetryAfter time.Duration // when another attempt is worth it; 0: not known
 }
 
 // New returns an Error. The message must be safe to show to the caller.

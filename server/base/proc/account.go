@@ -41,3 +41,11 @@ func (a *Account) credential() *syscall.Credential {
 	}
 	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
+
+// Own gives a folder to the account. It does nothing for a nil account.
+func (a *Account) Own(dir string) error {
+	if a == nil {
+		return nil
+	}
+	return os.Chown(dir, int(a.uid), int(a.gid))
+}

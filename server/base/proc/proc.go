@@ -188,3 +188,12 @@ func plain(err error) error {
 	}
 	return err
 }
+
+// Find returns the path of a program: of the PATH when name has no slash. Reason proc.no_program.
+func Find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fault.Wrap(err, fault.NotConfigured, "proc.no_program", "there is no program %s", name)
+	}
+	return path, nil
+}

@@ -160,15 +160,21 @@ func (r *run) newCall(ctx context.Context) *lambda.Call {
 	r.call = lambda.Call{
 		Name:      r.function.Name,
 		RequestID: r.log.id,
-		Actor:     lambda.Actor{UserID: actor.UserID, Roles: actor.Roles, Master: actor.Master()},
+		Actor:     lambda.Actor{UserID: actor.UserID, Roles: actor.Roles, Master: actor.Master(), Key: string(actor.Key)},
 		Records:   c.Records(actor),
 		Payments:  c.Payments(actor),
 		Log:       slog.New(&r.log),
+	}
+	if r.function.AnyArgs {
+		r.call.Payload = payload(ctx)
 	}
 	return &r.call
 }
 
 func encode(v any) outcome {
+	if text, ok := v.(json.RawMessage); ok {
+		return outcome{result: text}
+	}
 	result, err := json.Marshal(v)
 	if err != nil {
 		return outcome{err: fault.Wrap(err, fault.Internal, "functions.bad_result", "the function's result cannot be written as JSON")}

@@ -280,7 +280,7 @@ func TestInvoke_CallCarriesWhoAndWhat(t *testing.T) {
 	if _, err := s.Invoke(ctx, "who", nil); !fault.Is(err, "functions.no_payments") {
 		t.Errorf("%v, want functions.no_payments", err)
 	}
-	want := lambda.Actor{UserID: "ann", Roles: []string{"barista"}, Master: true}
+	want := lambda.Actor{UserID: "ann", Roles: []string{"barista"}, Master: true, Key: "master"}
 	if diff := cmp.Diff(want, got.Actor); diff != "" || got.Name != "who" || got.RequestID != "req-1" || got.Records != nil {
 		t.Errorf("call %+v (-want +got):\n%s", got, diff)
 	}

@@ -152,6 +152,9 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 	if isBlank(args) {
 		args = json.RawMessage("{}")
 	}
+	if f.AnyArgs {
+		return f, args, checkAny(args)
+	}
 	return f, args, check(args, f.args)
 }
 

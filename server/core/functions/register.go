@@ -41,14 +41,24 @@ func register(c Config, fns []lambda.Function) (map[string]*function, error) {
 	return byName, nil
 }
 
+func named(fn lambda.Function) error {
+	if len(fn.Name) > maxName || !namePattern.MatchString(fn.Name) {
+		return fmt.Errorf("function %.64q: a name is letters, digits, _, - and . in parts joined by / or :, at most %d bytes", fn.Name, maxName)
+	}
+	return nil
+}
+
 func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
+	if err := named(fn); err != nil {
+		return nil, err
+	}
 	switch {
-	case len(fn.Name) > maxName || !namePattern.MatchString(fn.Name):
-		return nil, fmt.Errorf("function %.64q: a name is letters, digits, _, - and . in parts joined by / or :, at most %d bytes", fn.Name, maxName)
 	case fn.Run == nil:
 		return nil, fmt.Errorf("function %s: it has no code; make it with lambda.Op", fn.Name)
 	case fn.Timeout < 0:
 		return nil, fmt.Errorf("function %s: its timeout is negative", fn.Name)
+	case fn.AnyArgs:
+		return &function{Function: fn, log: log.With("function", fn.Name).Handler()}, nil
 	case fn.In == nil || fn.In.Kind() != reflect.Struct:
 		return nil, fmt.Errorf("function %s: its input must be a struct, it is %v", fn.Name, fn.In)
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"crema/server/core/acl"
+	"crema/server/core/functions"
 	"crema/server/web"
 )
 
@@ -23,6 +25,13 @@ func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name s
 	args := c.params["args"]
 	if args == nil {
 		args = json.RawMessage("{}")
+	}
+	if f.AnyArgs {
+		body, err := json.Marshal(c.params)
+		if err != nil {
+			return fmt.Errorf("write a request for a function: %w", err)
+		}
+		ctx = functions.WithPayload(ctx, body)
 	}
 	result, err := d.c.Functions.Invoke(acl.WithActor(ctx, caller.Actor), name, args)
 	if err != nil {

@@ -1,0 +1,96 @@
+package workers
+
+import (
+	"encoding/json"
+
+	"crema/server/base/fault"
+)
+
+// The types of frames. The runtimes in python/ and node/ have the same list.
+const (
+	frameHello    = 1  // to the runtime: hello
+	frameReady    = 2  // from it: ready
+	frameLoad     = 3  // to a worker: load
+	frameRegister = 4  // from it: Registered
+	frameCall     = 5  // to it: invocation; the frame's id names the call from now on
+	frameResult   = 6  // from it: JSON, the result
+	frameError    = 7  // from it: failure
+	frameAction   = 8  // from it: the body of a request; id is the call's and a number of the action's own
+	frameAnswer   = 9  // to it: the body of the response, with the action's id
+	framePing     = 10 // to it
+	framePong     = 11 // from it
+	frameFork     = 12 // to the parent of workers, with stdout, stderr and the sockets of a new worker
+	frameForked   = 13 // from it: child
+	frameExited   = 14 // from it: child
+	frameReap     = 15 // to it: child; its process id may be used again from now on
+)
+
+// actionBits are the low bits of an action's id; the high ones are its call's.
+const actionBits = 24
+
+// hello is the first frame.
+type hello struct {
+	Sources map[string]string `json:"sources"` // the runtime's own modules, by file
+	Preload []string          `json:"preload"` // modules to import before the first fork
+	Stripe  string            `json:"stripe"`  // address of the sandbox, "" for the real one
+}
+
+type ready struct {
+	Version string `json:"version"`
+	Error   string `json:"error"` // why it cannot work
+}
+
+type load struct {
+	Dir   string   `json:"dir"`
+	Files []string `json:"files"` // in Dir
+	Entry bool     `json:"entry"` // Files is the one file that loads the others itself
+}
+
+// invocation is one call. Wire: the request of Skygear's plugin transport.
+type invocation struct {
+	Kind    Kind            `json:"kind"`
+	Name    string          `json:"name"`
+	Param   json.RawMessage `json:"param"`
+	Context Caller          `json:"context"`
+}
+
+type child struct {
+	Pid    int    `json:"pid"`
+	Status string `json:"status"`
+}
+
+// failure is an error that a function raised.
+type failure struct {
+	Code       int            `json:"code"`
+	Message    string         `json:"message"`
+	Info       map[string]any `json:"info"`
+	Trace      string         `json:"trace"`
+	Unexpected bool           `json:"unexpected"` // no error meant for callers
+}
+
+// codes maps the numbers that functions raise to ours. Numbers that are not here are the app's own.
+var codes = map[int]fault.Code{
+	101: fault.Unauthenticated, 102: fault.Denied, 103: fault.KeyRefused, 104: fault.TokenRefused, 105: fault.CredentialsRefused,
+	106: fault.SignatureRefused, 107: fault.BadRequest, 108: fault.Invalid, 109: fault.Duplicate, 110: fault.NotFound,
+	111: fault.NotSupported, 112: fault.NotImplemented, 113: fault.Constraint, 114: fault.Incompatible, 115: fault.AtomicFailure,
+	116: fault.PartialFailure, 117: fault.UnknownOperation, 118: fault.Unavailable, 119: fault.UpstreamTimeout, 120: fault.QueryInvalid,
+	121: fault.Initializing, 122: fault.Timeout, 123: fault.ArgumentDenied, 124: fault.QueryDenied, 125: fault.NotConfigured,
+	126: fault.PolicyViolated, 127: fault.Disabled, 128: fault.VerificationRequired, 10000: fault.Internal, 0: fault.Internal,
+	10001: fault.AccountMissing, 10002: fault.DatabaseUnavailable,
+}
+
+// fault turns what a function raised into an error for its caller. The message is the function's; where it
+// happened stays in the log unless the app is being developed.
+func (f failure) fault(devMode bool) error {
+	code, known := codes[f.Code]
+	if !known {
+		code = fault.Custom
+	}
+	e := fault.New(code, "functions.raised", "%s", f.Message)
+	e.Number = f.Code
+	e.Details = f.Info
+	if devMode && f.Trace != "" {
+		e = e.With("trace", f.Trace)
+	}
+	return e
+}

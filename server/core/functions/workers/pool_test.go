@@ -1,0 +1,95 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"crema/server/base/fault"
+)
+
+// app makes a folder that every user may read, with these files.
+func app(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "crema-test-functions-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// open opens a pool, or skips the test where the language is not installed.
+func open(t testing.TB, c Config, files map[string]string) *Pool {
+	t.Helper()
+	c.Dir = app(t, files)
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	c.LoadLimit = 60 * time.Second
+	p, err := Open(t.Context(), c)
+	if fault.Is(err, "workers.no_interpreter") {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// op calls a lambda as a door does: a Python function gets args, a JavaScript one the whole of the payload.
+func op(t testing.TB, p *Pool, name, args string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	result, err := p.Call(ctx, Op, name, json.RawMessage(`{"args":`+args+`}`), Caller{})
+	return string(result), err
+}
+
+func TestPython_Echo(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python}, map[string]string{"echo.py": `
+import skygear
+
+@skygear.op("echo", user_required=True)
+def echo(**kwargs):
+    return kwargs
+
+@skygear.op("sum")
+def add(a, b):
+    return a + b
+`})
+	r := p.Registered()
+	if len(r.Ops) != 2 || r.Ops[0].Name != "echo" || !r.Ops[0].UserRequired || len(r.Problems) > 0 {
+		t.Errorf("registered: %+v", r)
+	}
+	for _, c := range []struct{ name, args, want string }{
+		{"echo", `{"message": "h\u00e4", "n": [1, 2.5, null, true]}`, `{"message": "h\u00e4", "n": [1, 2.5, null, true]}`},
+		{"sum", `[1, 2]`, `3`},
+		{"sum", `{"a": "x", "b": "y"}`, `"xy"`},
+	} {
+		if got, err := op(t, p, c.name, c.args); err != nil || got != c.want {
+			t.Errorf("%s(%s) = %s, %v", c.name, c.args, got, err)
+		}
+	}
+	if _, err := op(t, p, "sum", `{"a": 1}`); !fault.HasCode(err, fault.Internal) || !strings.Contains(err.Error(), "missing 1 required") {
+		t.Errorf("a call without an argument: %v", err)
+	}
+}

@@ -1,0 +1,1 @@
+"""Serves calls of the server. Functions do not import this; they import skygear."""

@@ -1,0 +1,120 @@
+"""Loads the app's files as modules of a package named plugin, as the hosted platform did."""
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+import tokenize
+import traceback
+import types
+
+PACKAGE = "plugin"
+
+
+class Source(importlib.machinery.SourceFileLoader):
+    """Compiles files that were written for Python 3.6 and older, where async was a name like any other."""
+
+    def source_to_code(self, data, path, *, _optimize=-1):
+        try:
+            return super().source_to_code(data, path, _optimize=_optimize)
+        except SyntaxError:
+            renamed = rename_async(data)
+            if renamed is None:
+                raise
+            return super().source_to_code(renamed, path, _optimize=_optimize)
+
+
+def rename_async(data):
+    """Rename async to async_ where it is used as a name; None when it is nowhere."""
+    try:
+        lines = importlib.util.decode_source(data).splitlines(True)
+        tokens = list(tokenize.generate_tokens(io.StringIO("".join(lines)).readline))
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
+        return None
+    places = []
+    for before, token, after in zip([None] + tokens, tokens, tokens[1:]):
+        if token.string != "async" or token.type not in (tokenize.NAME, getattr(tokenize, "ASYNC", -1)):
+            continue
+        if after.string in ("=", ")", ",", ".", ":", "==", "]") or before is not None and before.string == ".":
+            places.append(token.start)
+    if not places:
+        return None
+    for row, column in reversed(places):
+        line = lines[row - 1]
+        lines[row - 1] = line[:column] + "async_" + line[column + len("async"):]
+    return "".join(lines).encode("utf-8")
+
+
+class Finder:
+    """Gives the modules of the app's folder that loader: those of its packages, and at the end of the search,
+    where it stands behind everything that is installed, those that are imported by their bare name."""
+
+    def __init__(self, folder, top):
+        self.folder = folder
+        self.top = top
+
+    def find_spec(self, name, path=None, target=None):
+        if self.top != (path is None):
+            return None
+        for one in [self.folder] if self.top else path:
+            inside = one == self.folder or one.startswith(os.path.join(self.folder, ""))
+            if not inside or "site-packages" in one:
+                continue
+            base = os.path.join(one, name.rpartition(".")[2])
+            for file, package in ((os.path.join(base, "__init__.py"), True), (base + ".py", False)):
+                if os.path.isfile(file):
+                    return importlib.util.spec_from_file_location(
+                        name, file, loader=Source(name, file), submodule_search_locations=[base] if package else None)
+        return None
+
+
+def load(wanted):
+    """Load the files and return what they registered."""
+    from skygear import registry
+
+    folder = wanted["dir"]
+    os.chdir(folder)
+    sys.meta_path.insert(1, Finder(folder, False))
+    sys.meta_path.append(Finder(folder, True))
+    problems = []
+    if wanted["entry"]:
+        file = wanted["files"][0]
+        attempt(problems, folder, file, lambda: execute(PACKAGE, os.path.join(folder, file), [folder]))
+    else:
+        package = types.ModuleType(PACKAGE)
+        package.__path__ = [folder]
+        sys.modules[PACKAGE] = package
+        for file in wanted["files"]:
+            name = PACKAGE + "." + os.path.splitext(file)[0]
+            attempt(problems, folder, file, lambda: importlib.import_module(name))
+    declared = registry.get_registry().declared()
+    declared["problems"] = problems
+    declared["version"] = sys.version.split()[0]
+    return declared
+
+
+def execute(name, file, path):
+    spec = importlib.util.spec_from_file_location(name, file, loader=Source(name, file), submodule_search_locations=path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+def attempt(problems, folder, file, work):
+    """Load one file. When it fails, what it has registered stays out, and the next one is tried."""
+    from skygear import registry
+
+    before = registry.get_registry().copy()
+    try:
+        work()
+    except (Exception, SystemExit) as e:
+        registry.get_registry().restore(before)
+        line = getattr(e, "lineno", None) if isinstance(e, SyntaxError) else None
+        for frame in traceback.extract_tb(e.__traceback__):
+            if line is None or not isinstance(e, SyntaxError):
+                if frame.filename.startswith(folder):
+                    line = frame.lineno
+        problems.append({
+            "file": file, "line": line or 0, "message": "%s: %s" % (type(e).__name__, getattr(e, "msg", None) or e),
+            "trace": traceback.format_exc(),
+        })

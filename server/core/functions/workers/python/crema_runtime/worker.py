@@ -1,0 +1,109 @@
+"""A worker: a few threads, each with a socket of its own, that run calls one after the other."""
+import json
+import os
+import sys
+import threading
+
+from . import frames, loader
+
+current = threading.local()  # .lane: the lane whose call this thread runs
+
+
+class Lane:
+    def __init__(self, channel):
+        self.channel = channel
+        self.call = 0  # the id of the call that runs
+        self.actions = 0
+
+    def serve(self):
+        current.lane = self
+        from skygear.transmitter import dispatch
+        while True:
+            message = self.channel.read()
+            if message is None:
+                os._exit(0)  # the server has gone, or wants us gone
+            kind, number, body = message
+            if kind == frames.CALL:
+                self.call, self.actions = number, 0
+                self.reply(number, dispatch(json.loads(body)))
+                self.call = 0
+            elif kind == frames.PING:
+                self.channel.write(frames.PONG, number)
+
+    def reply(self, number, outcome):
+        kind, content = outcome
+        try:
+            body = json.dumps(content).encode()
+        except (TypeError, ValueError) as e:
+            kind, body = frames.ERROR, failed("the result cannot be written as JSON: %s" % e)
+        if len(body) > frames.MAX:
+            kind, body = frames.ERROR, failed("the result has %d bytes, at most %d are possible" % (len(body), frames.MAX))
+        flush()
+        self.channel.write(kind, number, body)
+
+    def action(self, payload):
+        """Ask the server for an action of its wire, on behalf of the call that this lane runs."""
+        self.actions += 1
+        number = self.call << frames.ACTION_BITS | self.actions
+        self.channel.write(frames.ACTION, number, payload)
+        while True:
+            message = self.channel.read()
+            if message is None:
+                os._exit(0)
+            if message[0] == frames.ANSWER and message[1] == number:
+                return message[2]
+            if message[0] == frames.PING:
+                self.channel.write(frames.PONG, message[1])
+
+
+def failed(message):
+    return json.dumps({"code": 10000, "message": message, "info": {}, "trace": "", "unexpected": True}).encode()
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+
+class Stamped:
+    """A text stream that tells the server which call a line belongs to."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.part = threading.local()
+
+    def write(self, text):
+        text = getattr(self.part, "text", "") + text
+        lines = text.split("\n")
+        self.part.text = lines.pop()
+        lane = getattr(current, "lane", None)
+        stamp = "\x01%d\x02" % lane.call if lane is not None and lane.call else ""
+        if lines:
+            self.stream.write("".join(stamp + line + "\n" for line in lines))
+        return len(text)
+
+    def flush(self):
+        if getattr(self.part, "text", ""):
+            self.write("\n")
+        self.stream.flush()
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def run(channels):
+    sys.stdout, sys.stderr = Stamped(sys.stdout), Stamped(sys.stderr)
+    lanes = [Lane(channel) for channel in channels]
+    current.lane = lanes[0]
+    message = lanes[0].channel.read()
+    if message is None:
+        return
+    registered = loader.load(json.loads(message[2]))
+    flush()
+    lanes[0].channel.write(frames.REGISTER, 0, json.dumps(registered).encode())
+    for lane in lanes[1:]:
+        threading.Thread(target=lane.serve, name="calls", daemon=True).start()
+    lanes[0].serve()

@@ -1,0 +1,168 @@
+"""The parent of the workers: it imports what functions use, once, and forks workers that have it already."""
+import array
+import gc
+import importlib
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+
+from . import frames, sandbox, worker
+
+PR_SET_PDEATHSIG = 1
+
+
+class Zygote:
+    def __init__(self):
+        self.channel = frames.Channel(socket.socket(fileno=3))
+        self.children = set()
+        self.wake, self.waker = os.pipe()
+        os.set_blocking(self.waker, False)
+        os.set_blocking(self.wake, False)
+        self.prctl = find_prctl()
+
+    def send(self, kind, **content):
+        self.channel.write(kind, 0, json.dumps(content).encode())
+
+    def run(self):
+        self.send(frames.READY, version=sys.version.split()[0])
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
+        while True:
+            ready, _, _ = select.select([self.channel.sock, self.wake], [], [])
+            if self.wake in ready:
+                os.read(self.wake, 4096)
+                self.look()
+            if self.channel.sock in ready and not self.obey():
+                return
+
+    def obey(self):
+        """Do what the next message asks for. Its descriptors come with its first byte."""
+        fds = array.array("i")
+        data, extra, _, _ = self.channel.sock.recvmsg(frames.HEADER.size, socket.CMSG_SPACE(128 * fds.itemsize))
+        for level, kind, content in extra:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[:len(content) - len(content) % fds.itemsize])
+        self.channel.rest = data
+        message = self.channel.read() if data else None
+        if message is None:
+            return False
+        kind, _, body = message
+        if kind == frames.LOAD:
+            preload(json.loads(body)["preload"])
+        elif kind == frames.FORK:
+            self.fork(list(fds))
+        elif kind == frames.REAP:
+            pid = json.loads(body)["pid"]
+            if pid in self.children:
+                self.children.discard(pid)
+                os.waitpid(pid, 0)
+        return True
+
+    def fork(self, fds):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as e:
+            close(fds)
+            self.send(frames.FORKED, pid=0, status=str(e))
+            return
+        if pid == 0:
+            self.become_worker(fds)
+        close(fds)
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass  # the child has done it
+        self.children.add(pid)
+        self.send(frames.FORKED, pid=pid, status="")
+
+    def become_worker(self, fds):
+        status = 1
+        try:
+            parent = os.getppid()
+            os.setpgid(0, 0)
+            if self.prctl:
+                self.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                if os.getppid() != parent:
+                    return
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.dup2(fds[0], 1)
+            os.dup2(fds[1], 2)
+            close(fds[:2] + [self.wake, self.waker])
+            self.channel.sock.close()
+            random.seed()
+            worker.run([frames.Channel(socket.socket(fileno=fd)) for fd in fds[2:]])
+            status = 0
+        except SystemExit as e:
+            status = e.code if isinstance(e.code, int) else 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except Exception:
+                    pass
+            os._exit(status)
+
+    def look(self):
+        """Tell of the children that have ended. They are reaped when the server says so: until then nothing
+        else gets their process id."""
+        for pid in list(self.children):
+            if hasattr(os, "waitid"):
+                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if ended is None:
+                    continue
+                status = describe(ended.si_code == os.CLD_EXITED, ended.si_status)
+            else:
+                gone, code = os.waitpid(pid, os.WNOHANG)
+                if gone == 0:
+                    continue
+                self.children.discard(pid)
+                status = describe(os.WIFEXITED(code), os.WEXITSTATUS(code) if os.WIFEXITED(code) else os.WTERMSIG(code))
+            self.send(frames.EXITED, pid=pid, status=status)
+
+
+def describe(exited, number):
+    return ("exit status %d" if exited else "signal %d") % number
+
+
+def close(fds):
+    for fd in fds:
+        os.close(fd)
+
+
+def find_prctl():
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        import ctypes
+        return ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
+
+
+def preload(names):
+    """Import what functions use. What fails here fails again, and is told, where a function imports it."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            pass
+    sandbox.apply()
+    if threading.active_count() > 1:
+        print("crema: an imported module has started a thread, which functions will lack", file=sys.stderr)
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+
+
+def main():
+    Zygote().run()

@@ -1,0 +1,139 @@
+package workers
+
+import (
+	"bufio"
+	"cmp"
+	"embed"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"crema/server/base/fault"
+	"crema/server/base/proc"
+)
+
+// runtimes are what runs inside the interpreters: the packages that functions import, and the code that
+// serves calls. They travel to an interpreter in its first message and are never written to a disk.
+//
+//go:embed all:python all:node
+var runtimes embed.FS
+
+// language is what differs between the languages.
+type language struct {
+	folder  string   // in runtimes
+	program string   // the interpreter
+	suffix  string   // of its files
+	entries []string // files that load all others themselves
+	tests   []string // files that are no functions, as patterns
+}
+
+func (l Language) facts() language {
+	if l == JavaScript {
+		return language{"node", "node", ".js", []string{"index.js"}, []string{"*.test.js", "*.config.js", "_*", ".*"}}
+	}
+	return language{"python", "python3", ".py", []string{"__init__.py", "plugin.py"}, []string{"test_*", "*_test.py", "setup.py", "_*", ".*"}}
+}
+
+// sources returns a language's runtime by file.
+func sources(l Language) (map[string]string, error) {
+	all := map[string]string{}
+	root := l.facts().folder
+	err := fs.WalkDir(runtimes, root, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := runtimes.ReadFile(name)
+		all[strings.TrimPrefix(name, root+"/")] = string(text)
+		return err
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "workers.no_runtime", "the %s runtime cannot be read", l)
+	}
+	return all, nil
+}
+
+// interpreter finds the program that runs a language. Whether it is new enough it says itself.
+func interpreter(l Language, program string) (string, error) {
+	path, err := proc.Find(cmp.Or(program, l.facts().program))
+	if err != nil {
+		return "", fault.Wrap(err, fault.NotConfigured, "workers.no_interpreter", "%s functions need the program %s, which is not installed",
+			l, cmp.Or(program, l.facts().program))
+	}
+	return path, nil
+}
+
+// find lists the functions' files of a language in a folder: the one that loads the others, or all.
+func find(l Language, dir string) (load, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return load{}, fault.Wrap(err, fault.NotConfigured, "workers.no_folder", "the folder of the functions cannot be found")
+	}
+	found := load{Dir: abs}
+	facts := l.facts()
+	for _, name := range facts.entries {
+		if info, err := os.Stat(filepath.Join(abs, name)); err == nil && info.Mode().IsRegular() {
+			found.Files, found.Entry = []string{name}, true
+			return found, nil
+		}
+	}
+	entries, err := os.ReadDir(abs)
+	if err != nil && !os.IsNotExist(err) {
+		return load{}, fault.Wrap(err, fault.NotConfigured, "workers.no_folder", "the folder of the functions cannot be read")
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), facts.suffix) && !e.IsDir() && !slices.ContainsFunc(facts.tests, func(pattern string) bool {
+			match, _ := filepath.Match(pattern, e.Name())
+			return match
+		}) {
+			found.Files = append(found.Files, e.Name())
+		}
+	}
+	return found, nil
+}
+
+// importLine finds what a Python file imports from elsewhere.
+var importLine = regexp.MustCompile(`^\s*(?:import\s+([A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)|from\s+([A-Za-z_][\w.]*)\s+import\b)`)
+
+// imports lists the modules that the Python files in the folder import, those of the folder itself left out.
+func imports(files load) []string {
+	own, all := map[string]bool{}, map[string]bool{}
+	paths, err := filepath.Glob(filepath.Join(files.Dir, "*.py"))
+	if err != nil {
+		return nil
+	}
+	for _, path := range paths {
+		own[strings.TrimSuffix(filepath.Base(path), ".py")] = true
+		for _, name := range importsOf(path) {
+			all[name] = true
+		}
+	}
+	var names []string
+	for name := range all {
+		first, _, _ := strings.Cut(name, ".")
+		info, err := os.Stat(filepath.Join(files.Dir, first))
+		if !own[first] && (err != nil || !info.IsDir()) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func importsOf(path string) (names []string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if m := importLine.FindStringSubmatch(lines.Text()); m != nil {
+			for name := range strings.SplitSeq(m[1]+m[2], ",") {
+				names = append(names, strings.TrimSpace(name))
+			}
+		}
+	}
+	return names
+}

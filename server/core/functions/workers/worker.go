@@ -1,0 +1,228 @@
+package workers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/proc"
+)
+
+// drainLimit is how long a worker may go on with other calls when one has run over its deadline.
+const drainLimit = 2 * time.Second
+
+// writeLimit is how long a worker may leave a message unread.
+const writeLimit = 5 * time.Second
+
+// process is a started interpreter, forked or not.
+type process struct {
+	pid   int
+	conns []*proc.Conn
+	done  <-chan struct{}
+	kill  func()
+	ended func() string // how it ended; after done
+	last  func() string // its last lines
+}
+
+// worker is one process that runs calls.
+type worker struct {
+	pool     *Pool
+	number   int64
+	process  process
+	lanes    []*lane
+	capacity int
+	started  time.Time
+
+	// Guarded by the pool's mutex.
+	busy    int
+	retired bool // takes no new calls
+	dead    bool
+	doomed  bool // is killed when the last call has gone, at the latest by drain
+	idle    time.Time
+	drain   *time.Timer
+}
+
+// lane is one connection of a worker: a thread in Python, everything in JavaScript.
+type lane struct {
+	worker *worker
+	conn   *proc.Conn
+	free   bool // of a worker with several lanes; guarded by the pool's mutex
+
+	mu    sync.Mutex
+	calls map[uint64]*call
+	heard time.Time // when a frame came last
+	asked time.Time // when a ping was sent that is not answered; zero: none
+}
+
+// call is one that a worker runs.
+type call struct {
+	id   uint64
+	ctx  context.Context // of its caller
+	done chan reply      // holds one
+}
+
+type reply struct {
+	result json.RawMessage
+	err    error
+}
+
+func newWorker(p *Pool, number int64, started process) *worker {
+	w := &worker{pool: p, number: number, process: started, capacity: p.c.Slots, started: time.Now(), idle: time.Now()}
+	for _, c := range started.conns {
+		w.lanes = append(w.lanes, &lane{worker: w, conn: c, free: true, calls: map[uint64]*call{}})
+	}
+	return w
+}
+
+// load makes the worker load its functions. It reads the lane by itself, before read does.
+func (w *worker) load(l load, limit time.Duration) (Registered, error) {
+	var r Registered
+	first := w.lanes[0]
+	body, err := json.Marshal(l)
+	if err != nil {
+		return r, fault.Wrap(err, fault.Internal, "workers.not_loaded", "the list of files cannot be written as JSON")
+	}
+	late := time.AfterFunc(limit, w.process.kill)
+	defer late.Stop()
+	if err := first.conn.Write(proc.Frame{Type: frameLoad, Body: body}, time.Now().Add(limit)); err != nil {
+		return r, w.notLoaded(err, limit)
+	}
+	for {
+		f, err := first.conn.Read()
+		if err != nil {
+			return r, w.notLoaded(err, limit)
+		}
+		switch f.Type {
+		case frameAction: // a function's file may use the server while it loads
+			w.pool.tasks.Go(func() { w.pool.act(context.Background(), first, f) })
+		case frameRegister:
+			if err := json.Unmarshal(f.Body, &r); err != nil {
+				return r, fault.Wrap(err, fault.Internal, "workers.not_loaded", "the functions cannot be understood")
+			}
+			return r, nil
+		}
+	}
+}
+
+// notLoaded says why the functions did not load.
+func (w *worker) notLoaded(cause error, limit time.Duration) error {
+	w.process.kill()
+	<-w.process.done
+	return fault.Wrap(cause, fault.Unavailable, "workers.not_loaded", "the %s functions did not load within %v (%s): %s",
+		w.pool.c.Language, limit, w.process.ended(), w.process.last())
+}
+
+// read hands over what the worker sends on a lane until it dies.
+func (l *lane) read() {
+	for {
+		f, err := l.conn.Read()
+		if err != nil {
+			l.worker.pool.lost(l.worker, err)
+			return
+		}
+		l.mu.Lock()
+		l.heard, l.asked = time.Now(), time.Time{}
+		l.mu.Unlock()
+		switch f.Type {
+		case frameResult:
+			l.finish(f.ID, reply{result: f.Body})
+		case frameError:
+			l.finish(f.ID, reply{err: l.raised(f)})
+		case frameAction:
+			l.action(f)
+		}
+	}
+}
+
+// raised is the error of a call.
+func (l *lane) raised(f proc.Frame) error {
+	var e failure
+	if err := json.Unmarshal(f.Body, &e); err != nil {
+		return fault.Wrap(err, fault.Internal, "workers.bad_error", "the function failed unexpectedly")
+	}
+	return e.fault(l.worker.pool.c.DevMode)
+}
+
+// finish ends a call. One that the worker made up is ignored.
+func (l *lane) finish(id uint64, r reply) {
+	l.mu.Lock()
+	c := l.calls[id]
+	delete(l.calls, id)
+	l.mu.Unlock()
+	if c == nil {
+		return
+	}
+	c.done <- r
+	l.worker.pool.release(l)
+}
+
+// action lets the server do what a call asks for, beside the call.
+func (l *lane) action(f proc.Frame) {
+	l.mu.Lock()
+	c := l.calls[f.ID>>actionBits]
+	l.mu.Unlock()
+	ctx := context.Background() // of a thread that has outlived its call
+	if c != nil {
+		ctx = c.ctx
+	}
+	l.worker.pool.tasks.Go(func() { l.worker.pool.act(ctx, l, f) })
+}
+
+// send starts a call. From then on exactly one reply comes.
+func (l *lane) send(c *call, in invocation) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
+	}
+	l.mu.Lock()
+	l.calls[c.id] = c
+	l.mu.Unlock()
+	err = l.conn.Write(proc.Frame{Type: frameCall, ID: c.id, Body: body}, time.Now().Add(writeLimit))
+	if err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	_, ours := l.calls[c.id]
+	delete(l.calls, c.id)
+	l.mu.Unlock()
+	if !ours { // somebody has answered in the meantime
+		return nil
+	}
+	if !fault.Is(err, "proc.frame_too_large") {
+		l.worker.process.kill() // half of the message may have arrived
+	}
+	l.worker.pool.release(l)
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return f
+	}
+	return crashed(err, l.worker)
+}
+
+// crashed is what the calls of a dead worker get. They may have done half of their work.
+func crashed(cause error, w *worker) error {
+	if errors.Is(cause, io.EOF) {
+		cause = io.ErrUnexpectedEOF
+	}
+	return fault.Wrap(cause, fault.Internal, "workers.crashed", "the process of the function ended while it ran (worker %d)", w.number)
+}
+
+// stalled says that the worker has calls and has not answered for a while. The first look asks it.
+func (l *lane) stalled(now time.Time) bool {
+	const quiet, patience = 100 * time.Millisecond, 250 * time.Millisecond
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.calls) == 0 || now.Sub(l.heard) < quiet && l.asked.IsZero():
+		return false
+	case l.asked.IsZero():
+		l.asked = now
+		go func() { _ = l.conn.Write(proc.Frame{Type: framePing}, time.Now().Add(writeLimit)) }()
+		return false
+	}
+	return now.Sub(l.asked) > patience
+}

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"crema/server/testkit"
+)
+
+// appWith is an app folder with these functions.
+func appWith(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := testkit.AppDir(t)
+	folder := filepath.Join(dir, "lambdas")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func needProgram(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("there is no %s here", name)
+	}
+}
+
+// lambda calls a function with the API key.
+func lambda(t *testing.T, s *testkit.Server, name, args string) reply {
+	t.Helper()
+	r := post(t, s.URL+"/lambda/"+name, s.APIKey, args)
+	r.Body = strings.TrimSpace(r.Body)
+	return r
+}
+
+func TestFunctions_PythonUsesTheServer(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	s := testkit.StartServer(t, appWith(t, map[string]string{"shop.py": `
+import skygear
+from skygear.container import SkygearContainer
+from skygear.options import options
+from skygear.error import SkygearException, ResourceNotFound
+
+@skygear.op("note", user_required=False)
+def note(text):
+    container = SkygearContainer(api_key=options.masterkey)
+    return container.send_action("record:save", {"database_id": "_public", "records": [{"_id": "note/1", "text": text}]})
+
+@skygear.op("again")
+def again(text):
+    return SkygearContainer(api_key=options.masterkey).send_action("note", {"args": {"text": text}})
+
+@skygear.op("missing")
+def missing():
+    raise SkygearException("no such bean", ResourceNotFound, {"bean": "blue"})
+`, "broken.py": "import skygear\n\nif True print(1)\n"}), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+
+	var saved struct {
+		Result struct{ Result []map[string]any }
+	}
+	r := lambda(t, s, "note", `{"text": "first"}`)
+	if err := json.Unmarshal([]byte(r.Body), &saved); err != nil || r.Status != http.StatusOK || len(saved.Result.Result) != 1 || saved.Result.Result[0]["text"] != "first" {
+		t.Errorf("note: %+v (%v)", r, err)
+	}
+	if r = post(t, s.URL, s.APIKey, `{"action": "again", "args": {"text": "nested"}}`); r.Status != http.StatusOK || !strings.Contains(r.Body, `"nested"`) {
+		t.Errorf("a function that calls a function: %+v", r)
+	}
+	if r = lambda(t, s, "missing", `{}`); r.Status != http.StatusNotFound || !strings.Contains(r.Body, `"code":110`) || !strings.Contains(r.Body, `"bean":"blue"`) {
+		t.Errorf("an error of a function: %+v", r)
+	}
+	if log := s.Log(); !strings.Contains(log, "broken.py") || !strings.Contains(log, `"line":3`) {
+		t.Errorf("the log does not tell of the broken file:\n%s", log)
+	}
+}
