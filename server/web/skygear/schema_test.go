@@ -59,6 +59,13 @@ func TestSchema_EveryTypeThatCanBeAskedFor(t *testing.T) {
 	}
 }
 
+func (s *server) needPostGIS() {
+	s.t.Helper()
+	if !s.hasPostGIS() {
+		s.t.Skip("PostGIS is not on this machine")
+	}
+}
+
 func (s *server) hasPostGIS() bool {
 	var available bool
 	if err := s.db.Get(s.t.Context(), &available, "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgis')"); err != nil {

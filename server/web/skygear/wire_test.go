@@ -234,6 +234,9 @@ func TestGolden(t *testing.T) {
 			}
 			s := newServer(t)
 			s.give("A1", "Admin")
+			if strings.Contains(string(text), `"geo"`) {
+				s.needPostGIS()
+			}
 			for exchange := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n\n") {
 				s.play(exchange)
 			}
