@@ -295,7 +295,10 @@ func (c *compiler) contains(outer, inner operand) (string, error) {
 	if c.snap.GeoPath == "" {
 		return "", schema.NoPostGIS()
 	}
-	return "(" + c.snap.GeoPath + "st_contains(" + c.geometry(outer) + ", " + c.geometry(inner) + "))", nil
+	g, a, b := c.snap.GeoPath, c.geometry(outer), c.geometry(inner)
+	c.shapes = true
+	// One stored ring that does not close would make the query fail for everybody.
+	return "(CASE WHEN " + g + "st_isvalid(" + a + ") AND " + g + "st_isvalid(" + b + ") THEN " + g + "st_contains(" + a + ", " + b + ") ELSE false END)", nil
 }
 
 func (c *compiler) geometry(o operand) string {

@@ -17,6 +17,8 @@ type compiler struct {
 	use   acl.FieldUse // what the key paths at hand are for
 	args  params
 	joins []join
+
+	shapes bool // PostGIS has to read shapes
 }
 
 // join is a table that a key path of two parts reaches. A record that the actor may not read counts as
@@ -207,6 +209,9 @@ func (c *compiler) operand(v any) (operand, error) {
 		}
 		if _, ok := v["$type"]; ok {
 			value, err := typedValue("predicate", decoded(v))
+			if _, isPath := value.(keyPath); isPath {
+				return operand{}, badPredicate("a key path needs a $val, the name of a field")
+			}
 			return operand{literal: value}, err
 		}
 	case []any:

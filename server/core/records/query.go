@@ -36,12 +36,12 @@ func (s *Service) Query(ctx context.Context, q Query) (Page, error) {
 		if page, err = p.run(ctx, s.db); err == nil && p.hasAssets() {
 			err = s.Describe(ctx, page.Records...)
 		}
-		return err
+		return p.explain(err)
 	})
 	for _, rec := range page.Records {
 		s.met.add(rec)
 	}
-	return page, tooComplex(err)
+	return page, err
 }
 
 // Match returns the positions of those rows which q finds for the actor of ctx. A row is JSON by column,
@@ -60,9 +60,9 @@ func (s *Service) Match(ctx context.Context, q Query, rows []json.RawMessage) ([
 			return err
 		}
 		found, err = p.match(ctx, s.db, rows)
-		return err
+		return p.explain(err)
 	})
-	return found, tooComplex(err)
+	return found, err
 }
 
 func (p *plan) match(ctx context.Context, db *pg.DB, rows []json.RawMessage) ([]int, error) {
@@ -81,10 +81,16 @@ func (p *plan) match(ctx context.Context, db *pg.DB, rows []json.RawMessage) ([]
 	return found, err
 }
 
-// tooComplex names the limits of PostgreSQL that a query can hit.
-func tooComplex(err error) error {
-	if strings.HasPrefix(pg.State(err).SQLState, "54") {
+// explain names what only PostgreSQL finds wrong with a query.
+func (p *plan) explain(err error) error {
+	state := pg.State(err).SQLState
+	switch {
+	case strings.HasPrefix(state, "54"):
 		return fault.Wrap(err, fault.Invalid, "records.too_complex", "the query is too complex")
+	case strings.HasPrefix(state, "22"):
+		return fault.Wrap(err, fault.Invalid, "records.bad_literal", "a value in the predicate cannot be compared with its field").With("arguments", []string{"predicate"})
+	case state == "XX000" && p.shapes:
+		return fault.Wrap(err, fault.Invalid, "records.bad_geometry", "a geometry in the predicate is not understood").With("arguments", []string{"predicate"})
 	}
 	return err
 }

@@ -271,7 +271,7 @@ func batchOfIDs(sc scope, req IDsRequest) (*batch, error) {
 	for i, id := range req.IDs {
 		r := &Record{}
 		if r.setID(id) != nil {
-			return nil, badIDs(i)
+			return nil, fault.Argument("records.bad_id", "ids", "%q is not of the form \"type/key\"", clip(id))
 		}
 		b.rows[i] = row{id: id, rec: r}
 	}
@@ -349,6 +349,8 @@ func (s *Service) Delete(ctx context.Context, req IDsRequest) ([]Result, error) 
 	if err != nil {
 		return nil, err
 	}
+	ids := req.IDs
+	req.IDs = slices.Compact(slices.Sorted(slices.Values(ids))) // one that is named twice goes once
 	b, err := batchOfIDs(sc, req)
 	if err != nil {
 		return nil, err
@@ -363,9 +365,13 @@ func (s *Service) Delete(ctx context.Context, req IDsRequest) ([]Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	results := b.results()
-	for i := range results {
-		results[i].Record = nil
+	byID := make(map[string]Result, len(req.IDs))
+	for _, r := range b.results() {
+		byID[r.ID] = Result{ID: r.ID, Err: r.Err}
+	}
+	results := make([]Result, len(ids))
+	for i, id := range ids {
+		results[i] = byID[id]
 	}
 	return results, nil
 }

@@ -57,7 +57,8 @@ const selectDefaults = `SELECT record_type, default_access FROM app._record_defa
 	 WHERE default_access IS NOT NULL`
 
 const selectFieldAccess = `
-	SELECT record_type, record_field, user_role, writable, readable, comparable, discoverable
+	SELECT record_type, record_field, user_role, coalesce(writable, false), coalesce(readable, false),
+	       coalesce(comparable, false), coalesce(discoverable, false)
 	  FROM app._record_field_access`
 
 // selectKept says whether the server itself works with a field: it is listed, or people log in by it.
