@@ -31,12 +31,12 @@ check "go mod tidy -diff" go mod tidy -diff
 if [ -e server/main.go ]; then
   check "build for macOS" mac
 fi
-if [ -e server/e2e/stripejudge/go.mod ]; then
-  cd server/e2e/stripejudge
-  check "go vet (stripejudge)" go vet ./...
-  check "go mod tidy -diff (stripejudge)" go mod tidy -diff
+for module in server/e2e/stripejudge server/e2e/s3; do
+  cd "$module"
+  check "go vet ($module)" go vet ./...
+  check "go mod tidy -diff ($module)" go mod tidy -diff
   cd - >/dev/null
-fi
+done
 if command -v shellcheck >/dev/null; then
   check "shellcheck" shellcheck .ci/run .ci/*.sh
 fi

@@ -32,13 +32,12 @@ if [ $# -gt 0 ]; then
   run_tests "$@"
 else
   run_tests ./...
-  # A module of its own, so that its libraries stay out of the server's.
-  if [ -e server/e2e/stripejudge/go.mod ]; then
-    cd server/e2e/stripejudge
-    go mod download
+  # Modules of their own, so that their libraries stay out of the server's.
+  for module in server/e2e/stripejudge server/e2e/s3; do
+    cd "$module"
     run_tests ./...
     cd - >/dev/null
-  fi
+  done
 fi
 
 touch "$CREMA_TEST_COUNTS"

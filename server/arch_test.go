@@ -49,6 +49,7 @@ var fences = []struct {
 	{"github.com/lib/pq", under("server/base/pg", "server/e2e"), "lib/pq only in base/pg; use pg.DB"}, // e2e measures against it
 	{"github.com/jmoiron/sqlx", func(f *source) bool { return under("server/base/pg")(f) || f.base() == "store.go" }, "sqlx only in base/pg and files named store.go"},
 	{"github.com/stripe/stripe-go", under("server/core/payments", "server/e2e"), "stripe-go only in core/payments and its tests"},
+	{"github.com/minio", in("server/core/assets/s3"), "the S3 client only in core/assets/s3"},
 	{"github.com/coder/websocket", under("server/web", "server/e2e"), "websocket only under web/"},
 	{"github.com/go-chi", under("server/web", "server/app", "server/e2e"), "chi only under web/ and in app"},
 	{"github.com/alecthomas/kong", in("server/cli"), "kong only in cli"},
@@ -70,7 +71,7 @@ func (f *source) base() string { return path.Base(f.name) }
 
 // support says that a file serves tests only.
 func (f *source) support() bool {
-	return f.test || under("server/testkit", "server/e2e", "server/web/doortest", "server/core/payments/sandbox/sandboxtest")(f)
+	return f.test || under("server/testkit", "server/e2e", "server/web/doortest", "server/core/payments/sandbox/sandboxtest", "server/core/assets/storetest")(f)
 }
 
 func (f *source) imports() []string {
