@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"context"
+	"crema/server/core/assets/s3"
 	"errors"
 	"fmt"
 	"net"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"crema/server/core/assets/s3"
 )
 
 // gateway is a running S3 server.
@@ -138,4 +137,3 @@ func (g *gateway) env(bucket, secret string) []string {
 		"ASSET_STORE_ACCESS_KEY=" + accessKey, "ASSET_STORE_SECRET_KEY=" + secret,
 	}
 }
-

@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"bytes"
+	"crema/server/testkit"
 	"encoding/json"
 	"io"
 	"net"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crema/server/testkit"
 )
 
 // shop is the built server with the gateway behind it.

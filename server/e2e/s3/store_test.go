@@ -1,10 +1,9 @@
 package s3test
 
 import (
-	"testing"
-
 	"crema/server/base/fault"
 	"crema/server/core/assets/storetest"
+	"testing"
 )
 
 func TestStore(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,17 +196,4 @@ func (s *site) stored(t *testing.T) (names []string) {
 		t.Fatal(err)
 	}
 	return names
-}
-
-// query returns u with the query changed.
-func query(t *testing.T, u string, change func(url.Values)) string {
-	t.Helper()
-	parsed, err := url.Parse(u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := parsed.Query()
-	change(q)
-	parsed.RawQuery = q.Encode()
-	return parsed.String()
 }
