@@ -2,17 +2,20 @@ package doortest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"crema/server/base/fault"
+	"crema/server/base/pg"
 	"crema/server/core/acl"
 	"crema/server/core/functions"
 	"crema/server/core/users"
 	"crema/server/lambda"
+	"crema/server/testkit"
 	"crema/server/web"
 )
 
@@ -37,8 +40,20 @@ type Response struct {
 	Result json.RawMessage // nil with an error
 }
 
-// New returns a gate and the functions that the cases call: open, keyed and personal, which answer
-// with their caller, refuse, which answers 409, and crash, which panics.
+// Tokens of users whose accounts stand in different ways, and one that has expired.
+const (
+	AnnsToken     = "token of ann, who has the role Admin"
+	bobsToken     = "token of bob, who is disabled"
+	carlsToken    = "token of carl, issued before his password changed"
+	goneToken     = "token of somebody who is gone"
+	expiredToken  = "token of ann that has expired"
+	annWithRoles  = `{"user":"ann","master":false,"roles":["Admin"]}`
+	annWithMaster = `{"user":"ann","master":true,"roles":["Admin"]}`
+)
+
+// New returns a gate to users in a database of the test's own, and the functions that the cases call:
+// open, keyed and personal, which answer with their caller, refuse, which answers 409, and crash, which
+// panics.
 func New(t testing.TB) (*web.Gate, *functions.Service) {
 	t.Helper()
 	s, err := functions.New(functions.Config{Log: slog.New(slog.DiscardHandler)},
@@ -51,7 +66,31 @@ func New(t testing.TB) (*web.Gate, *functions.Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return web.NewGate(APIKey, MasterKey, accounts{}), s
+	db := testkit.DB(t)
+	people(t, db)
+	return web.NewGate(APIKey, MasterKey, users.New(users.Config{DB: db})), s
+}
+
+// people makes the accounts.
+func people(t testing.TB, db *pg.DB) {
+	t.Helper()
+	do := func(q string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(t.Context(), q, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now().UTC()
+	do(`INSERT INTO app._auth (id, disabled, token_valid_since) VALUES ('ann', false, $1), ('bob', true, NULL), ('carl', false, $2)`,
+		now, now.Add(2*time.Second))
+	do(`INSERT INTO app._auth_role (auth_id, role_id) VALUES ($1, 'Admin')`, "ann")
+	for _, k := range []struct {
+		text, user string
+		expires    *time.Time
+	}{{AnnsToken, "ann", nil}, {bobsToken, "bob", nil}, {carlsToken, "carl", nil}, {goneToken, "gone", nil}, {expiredToken, "ann", &now}} {
+		hash := sha256.Sum256([]byte(k.text))
+		do(`INSERT INTO app._access_token (hash, auth_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)`, hash[:], k.user, now, k.expires)
+	}
 }
 
 type whoamiIn struct {
@@ -59,13 +98,14 @@ type whoamiIn struct {
 }
 
 type caller struct {
-	User   string `json:"user"`
-	Master bool   `json:"master"`
-	Note   string `json:"note,omitempty"`
+	User   string   `json:"user"`
+	Master bool     `json:"master"`
+	Roles  []string `json:"roles,omitempty"`
+	Note   string   `json:"note,omitempty"`
 }
 
 func whoami(_ context.Context, c *lambda.Call, in whoamiIn) (caller, error) {
-	return caller{c.Actor.UserID, c.Actor.Master, in.Note}, nil
+	return caller{c.Actor.UserID, c.Actor.Master, c.Actor.Roles, in.Note}, nil
 }
 
 func refuse(context.Context, *lambda.Call, struct{}) (any, error) {
@@ -75,19 +115,6 @@ func refuse(context.Context, *lambda.Call, struct{}) (any, error) {
 func crash(_ context.Context, c *lambda.Call, _ struct{}) (string, error) {
 	return c.Actor.Roles[len(c.Name)], nil // nobody has that many
 }
-
-// accounts lets everybody have an account without roles.
-type accounts struct{}
-
-func (accounts) Ensure(context.Context, string) error { return nil }
-
-// Session knows no tokens.
-func (accounts) Session(context.Context, string) (users.Session, error) {
-	return users.Session{}, fault.New(fault.TokenRefused, "doortest.token", "unknown token")
-}
-
-func (accounts) CheckUser(context.Context, string) error   { return nil }
-func (accounts) RequireUser(context.Context, string) error { return nil }
 
 // Run sends every case through do and compares the verdicts.
 func Run(t *testing.T, do func(*testing.T, Request) Response) {
@@ -143,6 +170,23 @@ func cases() []testCase {
 		{"personal with the master key", Request{Function: "personal", APIKey: MasterKey}, 200, 0, asGod},
 		{"personal with a wrong key", Request{Function: "personal", APIKey: "wrong"}, 401, 103, ""},
 		{"personal with a wrong token", Request{Function: "personal", APIKey: APIKey, Token: "wrong"}, 401, 104, ""},
+		{"open with a token", Request{Function: "open", Token: AnnsToken}, 200, 0, annWithRoles},
+		{"keyed with a token alone", Request{Function: "keyed", Token: AnnsToken}, 200, 0, annWithRoles},
+		{"personal with a token alone", Request{Function: "personal", Token: AnnsToken}, 200, 0, annWithRoles},
+		{"personal with a token and the master key", Request{Function: "personal", APIKey: MasterKey, Token: AnnsToken}, 200, 0, annWithMaster},
+		{"a wrong key beside a token", Request{Function: "personal", APIKey: "wrong", Token: AnnsToken}, 401, 103, ""},
+		{"open for a disabled user", Request{Function: "open", Token: bobsToken}, 200, 0, anonymous},
+		{"keyed for a disabled user", Request{Function: "keyed", APIKey: APIKey, Token: bobsToken}, 200, 0, anonymous},
+		{"a disabled user's token is no key", Request{Function: "keyed", Token: bobsToken}, 401, 101, ""},
+		{"personal for a disabled user", Request{Function: "personal", APIKey: APIKey, Token: bobsToken}, 403, 127, ""},
+		{"personal with the master key for a disabled user", Request{Function: "personal", APIKey: MasterKey, Token: bobsToken}, 403, 127, ""},
+		{"open with a token of before", Request{Function: "open", Token: carlsToken}, 200, 0, anonymous},
+		{"personal with a token of before", Request{Function: "personal", Token: carlsToken}, 401, 104, ""},
+		{"open without an account", Request{Function: "open", Token: goneToken}, 200, 0, anonymous},
+		{"personal without an account", Request{Function: "personal", Token: goneToken}, 500, 10001, ""},
+		{"open with an expired token", Request{Function: "open", Token: expiredToken}, 200, 0, anonymous},
+		{"keyed with an expired token", Request{Function: "keyed", Token: expiredToken}, 401, 104, ""},
+		{"personal with an expired token", Request{Function: "personal", APIKey: APIKey, Token: expiredToken}, 401, 104, ""},
 		{"a name with a slash", Request{Function: "shop/refuse"}, 409, 109, ""},
 		{"a name with a colon", Request{Function: "shop:refuse"}, 409, 109, ""},
 		{"a name that is not known", Request{Function: "opn"}, 404, 117, ""},

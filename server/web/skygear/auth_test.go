@@ -1,6 +1,7 @@
 package skygear_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"crema/server/lambda"
 	"crema/server/testkit"
 	"crema/server/web"
+	"crema/server/web/doortest"
 	"crema/server/web/skygear"
 )
 
@@ -57,6 +59,32 @@ func appOn(t testing.TB, db *pg.DB, devMode bool, change func(*users.Config)) *a
 }
 
 func who(_ context.Context, c *lambda.Call, _ struct{}) (string, error) { return c.Actor.UserID, nil }
+
+func TestDoor_JudgesLikeEveryDoor(t *testing.T) {
+	t.Parallel()
+	gate, fns := doortest.New(t)
+	h := skygear.New(skygear.Config{Gate: gate, Functions: fns, MaxBody: 1 << 20})
+	doortest.Run(t, func(t *testing.T, q doortest.Request) doortest.Response {
+		body := map[string]any{"action": q.Function, "api_key": q.APIKey, "access_token": q.Token}
+		if q.Args != "" {
+			body["args"] = json.RawMessage(q.Args)
+		}
+		raw, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(raw)))
+		var answer struct {
+			Result json.RawMessage
+			Error  struct{ Code int }
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &answer); err != nil {
+			t.Fatalf("%q: %v", rec.Body, err)
+		}
+		return doortest.Response{Status: rec.Code, Code: answer.Error.Code, Result: answer.Result}
+	})
+}
 
 // auth is an AuthResponse.
 type auth struct {
