@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -325,5 +326,50 @@ func BenchmarkSession(b *testing.B) {
 		if _, err := s.Session(b.Context(), bob.Token); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+type saying string
+
+func (p saying) LogIn(context.Context, json.RawMessage) (string, json.RawMessage, error) {
+	return string(p), nil, nil
+}
+
+// Two servers that meet a principal for the first time at once make one account.
+func TestLogIn_OneAccountForAPrincipal(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	s := newService(t, db, func(c *Config) {
+		c.Providers = func(string) (Provider, bool) { return saying("lee"), true }
+	})
+	bob := signUp(t, s, "bob", "pw")
+	type outcome struct {
+		auth Auth
+		err  error
+	}
+	done := make(chan outcome, 1)
+	err := db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error { // the other server
+		if _, err := tx.Exec(ctx, lockName, "provider p:lee"); err != nil {
+			return err
+		}
+		go func() {
+			auth, err := s.LogIn(t.Context(), Credentials{Provider: "p"})
+			done <- outcome{auth, err}
+		}()
+		if err := waitForLock(ctx, db); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, updateProviderInfo, bob.UserID, *providerInfo("p:lee", nil))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := <-done; o.err != nil || o.auth.UserID != bob.UserID {
+		t.Errorf("got %+v, want the account that the other server made: %s", o, bob.UserID)
+	}
+	var n int
+	if err := db.Get(t.Context(), &n, "SELECT count(*) FROM app._auth"); err != nil || n != 1 {
+		t.Errorf("%d accounts, %v", n, err)
 	}
 }
