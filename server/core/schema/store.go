@@ -39,7 +39,8 @@ const selectColumns = `
 	       coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(s.relname)
 	                   FROM pg_catalog.pg_depend d
 	                   JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-	                  WHERE d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
+	                  WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
+	                    AND d.refobjsubid = a.attnum AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'a'
 	                  LIMIT 1), '') AS sequence,
 	       a.atthasdef OR a.attgenerated <> '' OR a.attidentity <> '' OR EXISTS (
 	         SELECT FROM pg_catalog.pg_trigger g
