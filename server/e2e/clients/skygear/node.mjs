@@ -16,7 +16,7 @@ const load = {
   ours: async ({ endPoint }) => {
     globalThis.WebSocket ??= require('websocket').w3cwebsocket;
     runInThisContext(await (await fetch(`${endPoint}/sdk/skygear.js`)).text(), 'skygear.js');
-    return sdks.ours(globalThis.skygear);
+    return sdks.ours(globalThis.skygear, require('skygear'));
   },
 };
 

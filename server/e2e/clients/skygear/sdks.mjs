@@ -1,16 +1,27 @@
 // The clients under test, behind one face. What differs between them stands here and nowhere else.
+import { surface, watch } from './surface.mjs';
+
+// windows are calls of npm's client that need a page.
+const windows = [
+  'Auth.loginOAuthProviderWithPopup', 'Auth.loginOAuthProviderWithRedirect', 'Auth.linkOAuthProviderWithPopup',
+  'Auth.linkOAuthProviderWithRedirect', 'Auth.getLoginRedirectResult', 'Auth.getLinkRedirectResult',
+];
 
 // npm is skygear@1.7.2, in Node or as the bundle in a page.
 export function npm(skygear) {
   const { constructor: Store, _driver: { constructor: Driver } } = skygear.store;
+  const inPage = typeof window !== 'undefined';
+  const unmade = watch(skygear);
   return {
     skygear,
     decodesLists: false, // lists keep their typed values as the wire has them
     recordsTellRights: false, // record.has...Access() forgets to return what it found
     pubsubTellsHandlers: false, // so does pubsub.hasHandlers()
     keepsNoACL: false, // a record without an ACL gets one as it is read
-    buffers: typeof window === 'undefined', // files are Buffers, not Blobs
-    lacks: () => false,
+    buffers: !inPage, // files are Buffers, not Blobs
+    lacks: (api) => !inPage && windows.includes(api),
+    // gaps are the public calls that no case has made.
+    gaps: () => [...unmade].filter((name) => inPage || !windows.includes(name)),
     create(storage) {
       const client = new skygear.constructor();
       client._store = new Store(new Driver(storage));
@@ -32,13 +43,12 @@ export const notOffered = {
   push: 'a page is no phone: devices register from native apps, and functions send',
   clearCache: 'there is no cache',
   'Database.cacheStore': 'answers are not kept in localStorage, where the next user of the machine would find them',
-  'Database.cacheResponse': 'there is no cache',
-  'Pubsub.autoPubsub': 'the socket is opened when it is needed',
-  'Pubsub.deviceID': 'see push',
+  'Database.cacheResponse': 'see cacheStore',
   'Query.hash': 'it is the key of the cache',
   'PublicDatabase.setDefaultACL': 'it never reached the server; setRecordDefaultAccess does',
   'PublicDatabase.defaultACL': 'see setDefaultACL',
-  'Error.toLocaleString': 'a page has its own words, in its own language',
+  'Error.toLocaleString': 'a page has words of its own, in its own language',
+  'Pubsub.deviceID': 'see push',
   'Auth.loginOAuthProviderWithPopup': 'its pages belong to a plugin, and its cookies to another site, which browsers no longer send',
   'Auth.loginOAuthProviderWithRedirect': 'see loginOAuthProviderWithPopup',
   'Auth.linkOAuthProviderWithPopup': 'see loginOAuthProviderWithPopup',
@@ -47,10 +57,18 @@ export const notOffered = {
   'Auth.getLinkRedirectResult': 'see loginOAuthProviderWithPopup',
   'Auth.oauthHandler': 'see loginOAuthProviderWithPopup',
   'Auth.iframeHandler': 'see loginOAuthProviderWithPopup',
+  AuthContainer: 'a class to build other clients with',
+  DatabaseContainer: 'see AuthContainer',
+  PubsubContainer: 'see AuthContainer',
+  PushContainer: 'see AuthContainer',
+  RelationContainer: 'see AuthContainer',
+  store: 'private; ours is the property storage',
 };
 
-// ours is /sdk/skygear.js.
-export function ours(skygear) {
+const isLeftOut = (name) => name in notOffered || name.split('.')[0] in notOffered;
+
+// ours is /sdk/skygear.js. It is compared with npm's client.
+export function ours(skygear, reference) {
   return {
     skygear,
     decodesLists: true,
@@ -58,7 +76,15 @@ export function ours(skygear) {
     pubsubTellsHandlers: true,
     keepsNoACL: true,
     buffers: false,
-    lacks: (api) => api in notOffered,
+    lacks: isLeftOut,
+    // gaps are the calls of npm's client that ours neither has nor leaves out, and those that it has but claims to leave out.
+    gaps() {
+      const has = surface(skygear);
+      return [...surface(reference)].filter((name) => {
+        const there = has.has(name) || Object.hasOwn(skygear, name);
+        return there === isLeftOut(name);
+      });
+    },
     create(storage) {
       const client = new skygear.constructor();
       client.storage = storage;

@@ -17,7 +17,7 @@ async function rights(client, record) {
 test('ACL: everybody', async (w) => {
   const owner = await w.user();
   const other = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = new Note({ n: 1 });
   const now = async () => {
     await owner.publicDB.save(note);
@@ -36,7 +36,7 @@ test('ACL: single users', async (w) => {
   const owner = await w.user();
   const other = await w.user();
   const third = await w.user();
-  const note = new (w.type('note'))({ n: 1 });
+  const note = new w.Note({ n: 1 });
   note.setPublicNoAccess();
   note.setReadOnlyForUser(other.auth.currentUser);
   await owner.publicDB.save(note);
@@ -57,7 +57,7 @@ test('ACL: roles', async (w) => {
   const other = await w.user();
   const role = new Role(w.unique('Editor'));
   await admin.auth.assignUserRole([editor.auth.currentUser], [role]);
-  const note = new (w.type('note'))({ n: 1 });
+  const note = new w.Note({ n: 1 });
   note.setPublicNoAccess();
   note.setReadOnlyForRole(role);
   await owner.publicDB.save(note);
@@ -109,7 +109,7 @@ test('ACL: a record has one', async (w) => {
   const client = await w.user();
   const role = new Role('Editor');
   const me = client.auth.currentUser;
-  const note = new (w.type('note'))({ n: 1 });
+  const note = new w.Note({ n: 1 });
   const acl = new ACL([{ role: 'Editor', level: 'write' }]);
   note.setAccess(acl);
   ok(note.access === acl, 'another ACL');
@@ -129,7 +129,7 @@ test('ACL: a record has one', async (w) => {
 test('ACL: none stays none', async (w) => {
   const client = await w.user();
   const other = await w.user();
-  const note = await client.publicDB.save(new (w.type('note'))({ n: 1 }));
+  const note = await client.publicDB.save(new w.Note({ n: 1 }));
   const found = await other.publicDB.getRecordByID(note.id);
   found.n = 2;
   await other.publicDB.save(found);
@@ -231,7 +231,7 @@ test('rules: setDefaultACL stays in the page', async (w) => {
   const acl = new ACL([]);
   client.publicDB.setDefaultACL(acl);
   ok(client.publicDB.defaultACL === acl, 'not kept');
-  same(new (w.type('note'))().toTruncatedJSON()._access, null);
+  same(new w.Note().toTruncatedJSON()._access, null);
   client.publicDB.setDefaultACL(before);
 }, { needs: ['PublicDatabase.setDefaultACL'] });
 

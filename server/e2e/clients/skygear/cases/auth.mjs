@@ -29,7 +29,7 @@ test('auth: signupAnonymously gives a user without a name', async (w) => {
   const client = await w.client();
   const user = await client.auth.signupAnonymously();
   same([user.username, user.email], [undefined, undefined]);
-  const note = await client.publicDB.save(new (w.type('note'))({ n: 1 }));
+  const note = await client.publicDB.save(new w.Note({ n: 1 }));
   same(note.ownerID, user._id);
 });
 
@@ -98,7 +98,7 @@ test('auth: the next page is logged in, too', async (w) => {
   const user = await client.auth.signupWithUsername(w.unique('ada'), 'secret', { born: new Date(1000) });
   const next = await w.client({ storage });
   same([next.auth.currentUser.id, next.auth.currentUser.born, next.auth.accessToken], [user.id, new Date(1000), client.auth.accessToken]);
-  same((await next.publicDB.save(new (w.type('note'))({ n: 1 }))).ownerID, user._id);
+  same((await next.publicDB.save(new w.Note({ n: 1 }))).ownerID, user._id);
 });
 
 test('auth: whoami gives the user and a new token', async (w) => {
@@ -159,7 +159,7 @@ test('auth: a user changes the own record', async (w) => {
 
 test('auth: adminResetPassword takes the master key', async (w) => {
   const admin = await w.admin();
-  const client = await w.user();
+  const client = await w.account();
   const { username } = client.auth.currentUser;
   const user = client.auth.currentUser;
   await refused(client.auth.adminResetPassword(user, 'fresh'), { status: 401, code: 102, name: 'PermissionDenied' });
@@ -174,7 +174,7 @@ test('auth: adminResetPassword takes the master key', async (w) => {
 
 test('auth: adminDisableUser keeps a user out, adminEnableUser lets one in', async (w) => {
   const admin = await w.admin();
-  const client = await w.user();
+  const client = await w.account();
   const user = client.auth.currentUser;
   await refused(client.auth.adminDisableUser(user), { status: 401, code: 102 });
   const expiry = new Date(Math.floor(Date.now() / 1000) * 1000 + 3600000);
@@ -182,7 +182,7 @@ test('auth: adminDisableUser keeps a user out, adminEnableUser lets one in', asy
   const login = async () => (await w.client()).auth.loginWithUsername(user.username, 'secret');
   const error = await refused(login(), { status: 403, code: 127, name: 'UserDisabled' });
   same([error.info.message, new Date(error.info.expiry)], ['spam', expiry]);
-  await refused(client.publicDB.save(new (w.type('note'))({ n: 1 })), { status: 403, code: 127 });
+  await refused(client.publicDB.save(new w.Note({ n: 1 })), { status: 403, code: 127 });
   same(await admin.auth.adminEnableUser(user._id), user._id);
   same((await login())._id, user._id);
   same(await admin.auth.adminDisableUser(user._id), user._id);

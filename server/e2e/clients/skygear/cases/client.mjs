@@ -96,3 +96,13 @@ test('timeouts: none at all', async (w) => {
 test('version: is a version', async (w) => {
   ok(/^\d+\.\d+\.\d+$/.test(w.any.VERSION), w.any.VERSION);
 });
+
+test('classes: those of the client\'s parts', async (w) => {
+  const { any } = w;
+  const parts = [
+    [any.AuthContainer, any.auth], [any.RelationContainer, any.relation], [any.PubsubContainer, any.pubsub],
+    [any.PushContainer, any.push], [any.Database, any.publicDB],
+  ];
+  for (const [Class, part] of parts) ok(part instanceof Class, `${Class?.name} is another class`);
+  ok(typeof any.DatabaseContainer === 'function', 'no DatabaseContainer');
+}, { needs: ['AuthContainer'] });

@@ -4,7 +4,7 @@ import { test } from '../suite.mjs';
 
 test('save: a new record', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = new Note({ title: 'First', n: 1 });
   const saved = await client.publicDB.save(note);
   same(saved === note, true, 'the same object');
@@ -19,7 +19,7 @@ test('save: a new record', async (w) => {
 
 test('save: only what is sent changes, null clears', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = await client.publicDB.save(new Note({ title: 'First', n: 1, gone: 'x' }));
   const created = note.createdAt;
   const part = new Note({ _id: note.id, title: 'Second', gone: null });
@@ -32,7 +32,7 @@ test('save: only what is sent changes, null clears', async (w) => {
 
 test('save: many at once, also atomic', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   for (const options of [undefined, { atomic: true }]) {
     const notes = [new Note({ title: 'a' }), new Note({ title: 'b' })];
     const { savedRecords, errors } = await client.publicDB.save(notes, options);
@@ -51,7 +51,7 @@ test('save: nothing is not saved', async (w) => {
 
 test('save: nobody may write without logging in', async (w) => {
   const client = await w.client();
-  await refused(client.publicDB.save(new (w.type('note'))({ title: 'x' })), { status: 401, code: 101, name: 'NotAuthenticated' });
+  await refused(client.publicDB.save(new w.Note({ title: 'x' })), { status: 401, code: 101, name: 'NotAuthenticated' });
 });
 
 test('save: a field keeps its type', async (w) => {
@@ -63,7 +63,7 @@ test('save: a field keeps its type', async (w) => {
 
 test('save: ids with slashes', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const id = `${Note.recordType}/a/b c/${w.unique('d')}`;
   await client.publicDB.save(new Note({ _id: id, title: 'x' }));
   const found = await client.publicDB.getRecordByID(id);
@@ -72,7 +72,7 @@ test('save: ids with slashes', async (w) => {
 
 test('getRecordByID: finds one, or says that there is none', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = await client.publicDB.save(new Note({ title: 'x' }));
   const found = await client.publicDB.getRecordByID(note.id);
   same([found.id, found.title, found.recordType, found.createdAt], [note.id, 'x', Note.recordType, note.createdAt]);
@@ -83,7 +83,7 @@ test('getRecordByID: finds one, or says that there is none', async (w) => {
 
 test('delete: one', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = await client.publicDB.save(new Note({ title: 'x' }));
   same(await client.publicDB.delete(note), undefined);
   await refused(client.publicDB.delete(note), { status: undefined, code: 110, name: 'ResourceNotFound' });
@@ -92,7 +92,7 @@ test('delete: one', async (w) => {
 
 test('delete: many', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const { savedRecords: [a, b] } = await client.publicDB.save([new Note({ n: 1 }), new Note({ n: 2 })]);
   const errors = await client.publicDB.del([a, new Note({ n: 3 }), b]);
   same([errors.length, errors[0], errors[1].code, errors[1]._type, errors[2]], [3, undefined, 110, 'error', undefined]);
@@ -130,7 +130,7 @@ test('Record: types and ids', async (w) => {
 
 test('Record: to JSON and back', async (w) => {
   const client = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const note = await client.publicDB.save(new Note({ title: 'x', at: new Date(1000) }));
   const short = note.toTruncatedJSON();
   same([short._id, short.title, short.at], [note.id, 'x', { $type: 'date', $date: '1970-01-01T00:00:01.000Z' }]);
@@ -144,7 +144,7 @@ test('Record: to JSON and back', async (w) => {
 });
 
 test('Record: update replaces the attributes', async (w) => {
-  const Note = w.type('note');
+  const { Note } = w;
   const note = new Note({ a: 1, b: 2 });
   note.update({ b: 3, c: { $type: 'date', $date: '1970-01-01T00:00:01Z' } });
   same([note.attributeKeys.sort(), note.b, note.c], [['b', 'c'], 3, new Date(1000)]);

@@ -2,13 +2,14 @@
 import { ok, refused, same } from '../check.mjs';
 import { test } from '../suite.mjs';
 
-const names = (users) => Array.from(users, ({ username }) => username).sort();
+const names = (users) => Array.from(users, ({ nick }) => nick).sort();
 
-// people are three users; name(i) is the name of one.
+// people are three users; name(i) is the nick of one.
 async function people(w) {
-  const clients = [await w.user(), await w.user(), await w.user()];
+  const clients = [];
+  for (const nick of ['ada', 'bob', 'eve']) clients.push(await w.user({ nick }));
   const users = clients.map(({ auth }) => auth.currentUser);
-  return { clients, users, name: (i) => users[i].username };
+  return { clients, users, name: (i) => users[i].nick };
 }
 
 test('relation: follow and be followed', async (w) => {

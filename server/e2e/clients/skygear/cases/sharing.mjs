@@ -4,7 +4,7 @@ import { test } from '../suite.mjs';
 
 test('save: many, some of them refused', async (w) => {
   const owner = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const locked = new Note({ title: 'mine' });
   locked.setPublicReadOnly();
   await owner.publicDB.save(locked);
@@ -21,7 +21,7 @@ test('save: many, some of them refused', async (w) => {
 
 test('save: one that is refused rejects with its error', async (w) => {
   const owner = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const locked = new Note({ title: 'mine' });
   locked.setPublicReadOnly();
   await owner.publicDB.save(locked);
@@ -31,7 +31,7 @@ test('save: one that is refused rejects with its error', async (w) => {
 
 test('save: atomic, all or nothing', async (w) => {
   const owner = await w.user();
-  const Note = w.type('note');
+  const { Note } = w;
   const locked = new Note({ title: 'mine' });
   locked.setPublicReadOnly();
   await owner.publicDB.save(locked);
@@ -51,7 +51,7 @@ test('save: atomic, all or nothing', async (w) => {
 
 test('delete: only who may write', async (w) => {
   const owner = await w.user();
-  const note = new (w.type('note'))({ title: 'mine' });
+  const note = new w.Note({ title: 'mine' });
   note.setPublicReadOnly();
   await owner.publicDB.save(note);
   const client = await w.user();
@@ -86,7 +86,7 @@ test('query: what others may not read does not show', async (w) => {
 
 test('query: includes the owner of a record', async (w) => {
   const client = await w.user({ nick: 'ada' });
-  const Note = w.type('note');
+  const { Note } = w;
   await client.publicDB.save(new Note({ n: 1 }));
   const [note] = await client.publicDB.query(new w.any.Query(Note).transientInclude('_owner_id', 'owner').equalTo('_owner_id', client.auth.currentUser._id));
   same([note.$transient.owner.id, note.$transient.owner.nick], [client.auth.currentUser.id, 'ada']);

@@ -77,3 +77,13 @@ test('plugins: the pages of OAuth are theirs', async (w) => {
   await refused(auth.oauthHandler(), noPlugin);
   await refused(auth.iframeHandler(), noPlugin);
 }, { needs: ['Auth.oauthHandler'] });
+
+test('plugins: OAuth in other windows is theirs', async (w) => {
+  const { auth } = await w.user();
+  const options = { callbackURL: 'http://localhost/', scope: ['email'], options: { prompt: 'login' } };
+  await refused(auth.loginOAuthProviderWithPopup('google', options), noPlugin);
+  await refused(auth.linkOAuthProviderWithPopup('google', options), noPlugin);
+  await refused(auth.loginOAuthProviderWithRedirect('google', options), noPlugin);
+  await refused(auth.linkOAuthProviderWithRedirect('google', options), noPlugin);
+  same([await auth.getLoginRedirectResult(), await auth.getLinkRedirectResult()], [undefined, undefined]);
+}, { needs: ['Auth.loginOAuthProviderWithPopup'] });

@@ -2,13 +2,16 @@
 import { ok, refused, same, throws } from '../check.mjs';
 import { test } from '../suite.mjs';
 
-// stored saves a record with one field and reads it again.
+let Box;
+
+// stored saves a value in a record, in a field for values of its kind, and reads it again.
 async function stored(w, client, value) {
-  const Note = w.type('note');
-  const note = new Note();
-  note.value = value;
-  await client.publicDB.save(note);
-  return (await client.publicDB.getRecordByID(note.id)).value;
+  Box ??= w.type('box');
+  const box = new Box();
+  const field = `${typeof value}_${value.constructor.name}`.toLowerCase();
+  box[field] = value;
+  await client.publicDB.save(box);
+  return (await client.publicDB.getRecordByID(box.id))[field];
 }
 
 test('values: plain ones', async (w) => {
