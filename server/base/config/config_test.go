@@ -57,10 +57,15 @@ func TestLoad_ReadsEverything(t *testing.T) {
 	doc := `{"name": "beans", "shop": {"name": "Beans", "currency": "eur", "contact": "hi@beans.example"}, "functions": {"timeout_seconds": 5,
 		"folder": "code", "workers": 3, "memory_megabytes": 100, "processes": 20},
 		"limits": {"body_bytes": 2048}, "static": {"folder": "site/out"}, "payments": {"token_path": true, "live": true, "limits":
-		{"declines_per_address": 1, "declines_per_email": 2, "attempts_per_order": 3, "rate_window_seconds": 40, "rate_at_least": 5, "rate_percent": 6}}}`
+		{"declines_per_address": 1, "declines_per_email": 2, "attempts_per_order": 3, "rate_window_seconds": 40, "rate_at_least": 5, "rate_percent": 6}},
+		"log_in": {"limits": {"failures_per_account": 7, "failures_per_address": 8, "window_seconds": 9}}}`
 	got, err := config.Load(env("HOST", ":8080", "DEV_MODE", "no", "CORS_HOST", "", "RESPONSE_TIMEOUT", "7", "CREMA_DATA", "/d",
 		"PUBLIC_URL", "https://beans.example/", "TRUSTED_PROXIES", "10.0.0.0/8, ::1", "LOG_LEVEL", "warn", "LOG_FORMAT", "json",
 		"API_KEY", "a", "MASTER_KEY", "m", "DATABASE_URL", "postgres://u:p@h/d", "STRIPE_SECRET_KEY", "rk_live_abc",
+		"AUTH_RECORD_KEYS", "username, (email,phone) ,(nick)", "TOKEN_STORE_EXPIRY", "3600", "CUSTOM_TOKEN_SECRET", "c", "VERIFY_REQUIRED", "yes",
+		"USER_AUDIT_PW_MIN_LENGTH", "8", "USER_AUDIT_PW_UPPERCASE_REQUIRED", "1", "USER_AUDIT_PW_LOWERCASE_REQUIRED", "y", "USER_AUDIT_PW_DIGIT_REQUIRED", "true",
+		"USER_AUDIT_PW_SYMBOL_REQUIRED", "yes", "USER_AUDIT_PW_MIN_GUESSABLE_LEVEL", "3", "USER_AUDIT_PW_EXCLUDED_KEYWORDS", "a, b",
+		"USER_AUDIT_PW_EXCLUDED_FIELDS", "email", "USER_AUDIT_PW_HISTORY_SIZE", "5", "USER_AUDIT_PW_HISTORY_DAYS", "30", "USER_AUDIT_PW_EXPIRY_DAYS", "90",
 		"STRIPE_PUBLISHABLE_KEY", "pk_live_abc", "STRIPE_WEBHOOK_SECRET", "whsec_abc, whsec_old/+=,",
 		"ASSET_STORE", "s3", "ASSET_STORE_PATH", "/f", "ASSET_STORE_PUBLIC", "yes", "ASSET_STORE_URL_PREFIX", "https://cdn.example/files/",
 		"ASSET_STORE_SECRET", "s", "ASSET_STORE_MAX", "1024", "ASSET_STORE_S3_ENDPOINT", "http://127.0.0.1:9000", "ASSET_STORE_REGION", "eu-west-1",
@@ -76,6 +81,14 @@ func TestLoad_ReadsEverything(t *testing.T) {
 		Payments: config.Payments{TokenPath: true, Live: true, Limits: config.PaymentLimits{
 			DeclinesPerAddress: 1, DeclinesPerEmail: 2, AttemptsPerOrder: 3, RateWindowSeconds: 40, RateAtLeast: 5, RatePercent: 6,
 		}},
+		Users: config.Users{
+			AuthKeys: [][]string{{"username"}, {"email", "phone"}, {"nick"}}, TokenLife: time.Hour, CustomTokenSecret: "c", VerifyRequired: true,
+			Passwords: config.Passwords{
+				MinLength: 8, MinGuessable: 3, HistorySize: 5, HistoryDays: 30, ExpiryDays: 90, Uppercase: true, Lowercase: true, Digit: true, Symbol: true,
+				ExcludedKeywords: []string{"a", "b"}, ExcludedFields: []string{"email"},
+			},
+			Limits: config.LogInLimits{FailuresPerAccount: 7, FailuresPerAddress: 8, WindowSeconds: 9},
+		},
 		Log: config.Log{Level: slog.LevelWarn, Format: "json"}, Shop: config.Shop{Name: "Beans", Currency: "eur", Contact: "hi@beans.example"},
 		FunctionTimeout: 5 * time.Second, FunctionsDir: "code", Workers: config.Workers{Count: 3, MemoryBytes: 100 << 20, Processes: 20}, BodyLimit: 2048, StaticDir: "site/out",
 		Assets: config.Assets{
@@ -139,6 +152,13 @@ func TestLoad_Faults(t *testing.T) {
 		{"port", "", []string{"PORT", "99999"}, "PORT is"},
 		{"bool", "", []string{"DEV_MODE", "maybe"}, "DEV_MODE is"},
 		{"timeout", "", []string{"RESPONSE_TIMEOUT", "60s"}, "RESPONSE_TIMEOUT is"},
+		{"a life of tokens", "", []string{"TOKEN_STORE_EXPIRY", "1h"}, "TOKEN_STORE_EXPIRY is \"1h\""},
+		{"auth keys left open", "", []string{"AUTH_RECORD_KEYS", "(username"}, "AUTH_RECORD_KEYS is"},
+		{"a reserved auth key", "", []string{"AUTH_RECORD_KEYS", "_id"}, "AUTH_RECORD_KEYS is"},
+		{"an auth key twice", "", []string{"AUTH_RECORD_KEYS", "(a,a)"}, "AUTH_RECORD_KEYS is"},
+		{"an empty set of auth keys", "", []string{"AUTH_RECORD_KEYS", "username,()"}, "AUTH_RECORD_KEYS is"},
+		{"a level of zxcvbn", "", []string{"USER_AUDIT_PW_MIN_GUESSABLE_LEVEL", "6"}, "a whole number from 0 to 5"},
+		{"a limit of log-ins", `{"log_in":{"limits":{"failures_per_account":0}}}`, nil, "log_in.limits.failures_per_account must be"},
 		{"database", "", []string{"DATABASE_URL", "mysql://u:" + secret + "@h"}, "DATABASE_URL must look like"},
 		{"listen", "", []string{"DATABASE_URL", "postgres://u:p@h/d", "DATABASE_LISTEN_URL", "mysql://u:" + secret + "@h"}, "DATABASE_LISTEN_URL must look like"},
 		{"listen alone", "", []string{"DATABASE_LISTEN_URL", "postgres://u:p@h/d"}, "give DATABASE_URL too"},

@@ -38,31 +38,38 @@ type Credentials struct {
 // somebody has the name, and what a save of the profile fails with.
 func (s *Service) SignUp(ctx context.Context, c Credentials, profile []records.Field) (Auth, error) {
 	n := newcomer{profile: profile}
+	prove := s.proveName
 	if c.Provider != "" {
-		principal, info, err := s.principal(ctx, c)
-		if err != nil {
-			return Auth{}, err
-		}
-		n.provider = providerInfo(principal, info)
-		return s.admit(ctx, n)
+		prove = s.provePrincipal
 	}
-	who, given, err := s.identify(c.AuthData)
+	err := prove(ctx, &n, c)
+	if err == nil {
+		n.roles, err = s.defaultRoles(ctx)
+	}
 	if err != nil {
 		return Auth{}, err
 	}
-	if given || c.Password != "" {
-		if !given {
-			return Auth{}, s.badAuthData()
-		}
-		if n.password, err = s.checkNew(ctx, who.fields, profile, c.Password); err != nil {
-			return Auth{}, err
-		}
-	}
-	n.authData = who.fields
-	if n.roles, err = s.defaultRoles(ctx); err != nil {
-		return Auth{}, err
-	}
 	return s.admit(ctx, n)
+}
+
+func (s *Service) provePrincipal(ctx context.Context, n *newcomer, c Credentials) error {
+	principal, keep, err := s.principal(ctx, c)
+	n.provider = providerInfo(principal, keep)
+	return err
+}
+
+func (s *Service) proveName(ctx context.Context, n *newcomer, c Credentials) error {
+	who, given, err := s.identify(c.AuthData)
+	n.authData = who.fields
+	switch {
+	case err != nil:
+		return err
+	case given:
+		n.password, err = s.checkNew(ctx, who.fields, n.profile, c.Password)
+	case c.Password != "":
+		err = s.badAuthData()
+	}
+	return err
 }
 
 // checkNew returns the hash of a newcomer's password.

@@ -192,8 +192,10 @@ func TestAuth_SignUp(t *testing.T) {
 		{"anonymous with nulls", "nobody", "auth:signup", `"auth_data":{"username":null}`, 200, anyAuth},
 		{"an auth key in the profile", "nobody", "auth:signup", `"auth_data":{"username":"ann"},"password":"x","profile":{"email":"ann@bean.example"}`, 200, anyAuth},
 		{"of two names the second may be taken", "nobody", "auth:signup", `"auth_data":{"username":"ann2","email":"ANN@bean.example"},"password":"x"`, 409, errorOf("Duplicated", 109, "")},
-		{"B4 reserved keys are left out", "nobody", "auth:signup", `"auth_data":{"username":"dan"},"password":"x","profile":{"_owner_id":"bob","_access":"rubbish","_x":1,"last_login_at":{"$type":"date","$date":"2001-01-01T00:00:00Z"}}`, 200,
-			`{"result":{"user_id":"…","access_token":"…","profile":{"_id":"…","_type":"record","_access":null,"_ownerID":"…","_created_at":"…","_created_by":"…","_updated_at":"…","_updated_by":"…","username":"dan"}}}`},
+		{
+			"B4 reserved keys are left out", "nobody", "auth:signup", `"auth_data":{"username":"dan"},"password":"x","profile":{"_owner_id":"bob","_access":"rubbish","_x":1,"last_login_at":{"$type":"date","$date":"2001-01-01T00:00:00Z"}}`, 200,
+			`{"result":{"user_id":"…","access_token":"…","profile":{"_id":"…","_type":"record","_access":null,"_ownerID":"…","_created_at":"…","_created_by":"…","_updated_at":"…","_updated_by":"…","username":"dan"}}}`,
+		},
 		{"a schema conflict", "nobody", "auth:signup", `"auth_data":{"username":"tim"},"password":"x","profile":{"email":7}`, 409, errorOf("IncompatibleSchema", 114, "")},
 		{"and nothing of it stays", "nobody", "auth:login", `"auth_data":{"username":"tim"},"password":"x"`, 404, errorOf("ResourceNotFound", 110, "")},
 	})

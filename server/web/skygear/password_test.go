@@ -342,8 +342,8 @@ func TestAuth_Providers(t *testing.T) {
 	if first.ID != again.ID || first.Roles != nil {
 		t.Errorf("got %+v, then %+v", first, again)
 	}
-	if made := a.enter("nobody", "auth:signup", `"provider":"com.example","provider_auth_data":{"name":"kim"}`); made.ID == first.ID {
-		t.Error("a sign-up always makes a user")
+	if made := a.enter("nobody", "auth:signup", `"provider":"com.example","provider_auth_data":{"name":"kim"}`); made.ID == first.ID || strings.Join(made.Roles, "") != "guest" {
+		t.Errorf("a sign-up always makes a user, with the default roles: %+v", made)
 	}
 	a.want("nobody", "auth:login", `"provider":"com.example","provider_auth_data":{}`, 401, errorOf("InvalidCredentials", 105, ""))
 	var info string

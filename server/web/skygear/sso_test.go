@@ -26,8 +26,10 @@ func TestSSO_OAuth(t *testing.T) {
 		{"no provider to unlink", "master", "sso:oauth:unlink", `"user_id":"{bob.id}"`, 400, arguments("provider")},
 		{"no user to unlink", "master", "sso:oauth:unlink", `"provider":"google"`, 400, arguments("user_id")},
 		{"not linked", "master", "sso:oauth:login", ann, 401, errorOf("InvalidCredentials", 105, "")},
-		{"sign-up", "master", "sso:oauth:signup", ann + `,"token_response":{"t":1},"provider_profile":{"n":"Ann"},"profile":{"nick":"ann"}`, 200,
-			`{"result":{"user_id":"…","access_token":"…","profile":{"nick":"ann","…":0}}}`},
+		{
+			"sign-up", "master", "sso:oauth:signup", ann + `,"token_response":{"t":1},"provider_profile":{"n":"Ann"},"profile":{"nick":"ann"}`, 200,
+			`{"result":{"user_id":"…","access_token":"…","profile":{"nick":"ann","…":0}}}`,
+		},
 		{"linked already, without info", "master", "sso:oauth:signup", ann, 400, linked},
 		{"log-in", "master", "sso:oauth:login", ann + `,"token_response":{"t":2}`, 200, `{"result":{"user_id":"…","access_token":"…","profile":{"nick":"ann","…":0},"…":0}}`},
 		{"link a user", "master", "sso:oauth:link", `"provider":"google","principal_id":"bob","user_id":"{bob.id}"`, 200, `{"result":"OK"}`},
