@@ -106,7 +106,7 @@ func TestAssets_AKillDuringAnUploadLeavesNothingToRead(t *testing.T) {
 
 func drafts(t *testing.T, dir string) []os.DirEntry {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(dir, ".crema", "assets", "incoming"))
+	entries, err := os.ReadDir(filepath.Join(dir, ".crema", "assetstore", "incoming"))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}

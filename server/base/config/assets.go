@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// AssetsFolder is the folder of files in the data folder.
-const AssetsFolder = "assets"
+// AssetsFolder is the folder of files in the data folder. Package cluster knows it too: the name says that
+// the data folder is ours, so it must not be one that projects have.
+const AssetsFolder = "assetstore"
 
 // maxAsset bounds ASSET_STORE_MAX. An S3 store takes a file in at most 10,000 parts.
 const maxAsset = 50 << 30

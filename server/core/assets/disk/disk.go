@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"crema/server/base/fault"
 )
 
 // incoming is the folder of files that are being written.
@@ -21,12 +23,13 @@ const incoming = "incoming"
 // Store is a folder. It is safe for concurrent use, also by several servers that share the folder.
 type Store struct {
 	dir  string
+	room func(dir string) (free, total uint64, err error)
 	mu   sync.Mutex
 	root *os.Root // nil until the folder is there
 }
 
 // New returns the store in dir, which need not exist.
-func New(dir string) *Store { return &Store{dir: dir} }
+func New(dir string) *Store { return &Store{dir: dir, room: room} }
 
 func (s *Store) open(create bool) (*os.Root, error) {
 	s.mu.Lock()
@@ -63,7 +66,7 @@ func (s *Store) Write(_ context.Context, key string, r io.Reader) (int64, error)
 		return 0, err
 	}
 	draft := path.Join(incoming, path.Base(key))
-	size, err := writeDraft(root, draft, r)
+	size, err := writeDraft(root, draft, &careful{Reader: r, store: s})
 	if err == nil {
 		err = publish(root, draft, key)
 	}
@@ -103,6 +106,47 @@ func publish(root *os.Root, draft, key string) error {
 		}
 	}
 	return nil
+}
+
+// reserve is what is left of the disk for others that live on it, such as the database: so many bytes, or
+// a fiftieth of a small disk.
+const reserve = 1 << 30
+
+// between is how many bytes are written between two looks at the disk.
+const between = 8 << 20
+
+// careful stops reading when the disk is nearly full: whoever may upload must not be able to stop the
+// database. Reason: disk.full.
+type careful struct {
+	io.Reader
+	store *Store
+	left  int // bytes until the next look
+}
+
+// Read implements io.Reader.
+func (c *careful) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		free, total, err := c.store.room(c.store.dir)
+		if err != nil {
+			return 0, err
+		}
+		if free < min(reserve, total/50) {
+			return 0, fault.New(fault.Unavailable, "disk.full", "the server has no room for more files; tell its operator")
+		}
+		c.left = between
+	}
+	n, err := c.Reader.Read(p)
+	c.left -= n
+	return n, err
+}
+
+func room(dir string) (free, total uint64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, 0, err
+	}
+	block := uint64(st.Bsize) //nolint:unconvert // its type differs between systems
+	return st.Bavail * block, st.Blocks * block, nil
 }
 
 func syncDir(root *os.Root, name string) error {

@@ -1,11 +1,15 @@
 package disk_test
 
 import (
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"crema/server/base/fault"
 	"crema/server/core/assets/disk"
 	"crema/server/core/assets/storetest"
 )
@@ -53,3 +57,29 @@ func TestStore_IsPrivate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Uploads end before the disk is full: the database lives on it too.
+func TestStore_LeavesRoomForTheDatabase(t *testing.T) {
+	t.Parallel()
+	s := disk.New(filepath.Join(t.TempDir(), "files"))
+	t.Cleanup(func() { _ = s.Close() })
+	free := uint64(1<<30) + 1
+	disk.SetRoom(s, func() uint64 { free -= min(free, 4<<20); return free + 4<<20 }, 1<<40)
+	if _, err := s.Write(t.Context(), "ab/large", io.LimitReader(zeros{}, 64<<20)); !fault.Is(err, "disk.full") {
+		t.Errorf("while it comes: %v", err)
+	}
+	if _, err := s.Write(t.Context(), "ab/small", strings.NewReader("x")); !fault.Is(err, "disk.full") {
+		t.Errorf("from the start: %v", err)
+	}
+	if _, _, err := s.Open(t.Context(), "ab/large"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it can be read: %v", err)
+	}
+	disk.SetRoom(s, func() uint64 { return 3 << 20 }, 100<<20) // a small disk
+	if _, err := s.Write(t.Context(), "ab/small", strings.NewReader("x")); err != nil {
+		t.Error(err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

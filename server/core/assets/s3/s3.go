@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -90,21 +91,20 @@ func unavailable(err error) error {
 
 // Write implements assets.Store.
 func (s *Store) Write(ctx context.Context, key string, r io.Reader) (int64, error) {
-	part := bytes.NewBuffer(nil)
-	last, err := fill(part, r)
-	if err != nil {
+	p := &part{from: r}
+	if err := p.fill(); err != nil {
 		return 0, err
 	}
-	if last {
-		size := int64(part.Len())
-		_, err := s.core.PutObject(ctx, s.bucket, key, bytes.NewReader(part.Bytes()), size, "", "", minio.PutObjectOptions{ContentType: opaque})
+	if p.last {
+		size := int64(len(p.bytes))
+		_, err := s.core.PutObject(ctx, s.bucket, key, bytes.NewReader(p.bytes), size, "", "", minio.PutObjectOptions{ContentType: opaque})
 		return size, unavailable(err)
 	}
 	id, err := s.core.NewMultipartUpload(ctx, s.bucket, key, minio.PutObjectOptions{ContentType: opaque})
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	size, err := s.writeParts(ctx, key, id, part, r)
+	size, err := s.writeParts(ctx, key, id, p)
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortGrace)
 		defer cancel()
@@ -113,31 +113,48 @@ func (s *Store) Write(ctx context.Context, key string, r io.Reader) (int64, erro
 	return size, err
 }
 
-// fill replaces what part holds by the next bytes of r and says whether they were the last.
-func fill(part *bytes.Buffer, r io.Reader) (last bool, err error) {
-	part.Reset()
-	_, err = io.CopyN(part, r, partSize)
-	if errors.Is(err, io.EOF) {
-		return true, nil
-	}
-	return false, err
+// part is the next bytes of a file.
+type part struct {
+	from  io.Reader
+	bytes []byte
+	last  bool // nothing follows
 }
 
-// writeParts sends what part holds, then the rest of r.
-func (s *Store) writeParts(ctx context.Context, key, id string, part *bytes.Buffer, r io.Reader) (size int64, err error) {
+// fill reads the next part. Its memory grows with what comes, so that a sender who has sent little costs
+// little.
+func (p *part) fill() error {
+	p.bytes = p.bytes[:0]
+	for len(p.bytes) < partSize {
+		if len(p.bytes) == cap(p.bytes) {
+			p.bytes = slices.Grow(p.bytes, min(max(cap(p.bytes), 64<<10), partSize-len(p.bytes)))
+		}
+		n, err := p.from.Read(p.bytes[len(p.bytes):min(cap(p.bytes), partSize)])
+		p.bytes = p.bytes[:len(p.bytes)+n]
+		if err != nil {
+			if p.last = errors.Is(err, io.EOF); p.last {
+				return nil
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// writeParts sends p and what follows it.
+func (s *Store) writeParts(ctx context.Context, key, id string, p *part) (size int64, err error) {
 	var sent []minio.CompletePart
-	for last := false; part.Len() > 0; {
-		n := int64(part.Len())
-		p, err := s.core.PutObjectPart(ctx, s.bucket, key, id, len(sent)+1, bytes.NewReader(part.Bytes()), n, minio.PutObjectPartOptions{})
+	for len(p.bytes) > 0 {
+		n := int64(len(p.bytes))
+		done, err := s.core.PutObjectPart(ctx, s.bucket, key, id, len(sent)+1, bytes.NewReader(p.bytes), n, minio.PutObjectPartOptions{})
 		if err != nil {
 			return size, unavailable(err)
 		}
 		size += n
-		sent = append(sent, minio.CompletePart{PartNumber: p.PartNumber, ETag: p.ETag})
-		if last {
+		sent = append(sent, minio.CompletePart{PartNumber: done.PartNumber, ETag: done.ETag})
+		if p.last {
 			break
 		}
-		if last, err = fill(part, r); err != nil {
+		if err := p.fill(); err != nil {
 			return size, err
 		}
 	}

@@ -109,28 +109,30 @@ func seeks(t *testing.T, s assets.Store, _ func() int) {
 
 var errSender = errors.New("the sender went away")
 
-// failing gives some bytes and then errSender.
-func failing(n int) io.Reader {
-	return io.MultiReader(bytes.NewReader(make([]byte, n)), errorReader{})
+// failing gives some bytes and then an error. io.ErrUnexpectedEOF is what a body says that breaks off.
+func failing(n int, why error) io.Reader {
+	return io.MultiReader(bytes.NewReader(make([]byte, n)), errorReader{why})
 }
 
-type errorReader struct{}
+type errorReader struct{ error }
 
-func (errorReader) Read([]byte) (int, error) { return 0, errSender }
+func (e errorReader) Read([]byte) (int, error) { return 0, e.error }
 
 func breaks(t *testing.T, s assets.Store, leftovers func() int) {
 	for _, size := range []int{0, 100, Part, 2*Part + 100} {
-		key := "ef/broken-" + strconv.Itoa(size)
-		if _, err := s.Write(t.Context(), key, failing(size)); !errors.Is(err, errSender) {
-			t.Errorf("after %d bytes: %v", size, err)
-		}
-		if _, _, err := s.Open(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("after %d bytes something can be read: %v", size, err)
+		for _, why := range []error{errSender, io.ErrUnexpectedEOF} {
+			key := "ef/broken-" + strconv.Itoa(size) + why.Error()[:2]
+			if _, err := s.Write(t.Context(), key, failing(size, why)); !errors.Is(err, why) {
+				t.Errorf("after %d bytes: %v", size, err)
+			}
+			if _, _, err := s.Open(t.Context(), key); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("after %d bytes something can be read: %v", size, err)
+			}
 		}
 	}
 	// A request that is given up takes its context along.
 	ctx, cancel := context.WithCancel(t.Context())
-	body := io.MultiReader(bytes.NewReader(make([]byte, Part+100)), cancelling(cancel), errorReader{})
+	body := io.MultiReader(bytes.NewReader(make([]byte, Part+100)), cancelling(cancel), errorReader{errSender})
 	if _, err := s.Write(ctx, "ef/cancelled", body); err == nil {
 		t.Error("a write whose context ended")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -21,10 +22,12 @@ const prefix = "/files/"
 type Door struct {
 	assets *assets.Service
 	gate   *web.Gate
+
+	patience time.Duration
 }
 
 // New returns the door.
-func New(a *assets.Service, g *web.Gate) *Door { return &Door{assets: a, gate: g} }
+func New(a *assets.Service, g *web.Gate) *Door { return &Door{assets: a, gate: g, patience: patience} }
 
 // Register adds the door's paths to r. Other methods are undefined, as on every path of the old gateway.
 func (d *Door) Register(r chi.Router) {

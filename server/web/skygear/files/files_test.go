@@ -38,6 +38,7 @@ type site struct {
 	db   *pg.DB
 	dir  string
 	room *assets.Service
+	door *files.Door
 }
 
 func newSite(t *testing.T, change func(*assets.Config)) *site {
@@ -59,7 +60,8 @@ func newSite(t *testing.T, change func(*assets.Config)) *site {
 		t.Fatal(err)
 	}
 	r := chi.NewRouter()
-	files.New(s.room, gate).Register(r)
+	s.door = files.New(s.room, gate)
+	s.door.Register(r)
 	r.NotFound(skygear.New(skygear.Config{Gate: gate, Functions: fns, Assets: s.room, MaxBody: 1 << 16}).ServeHTTP)
 	s.Server = httptest.NewServer(web.Stack(web.StackConfig{
 		Log: c.Log, Metrics: telemetry.NewMetrics(), MaxBody: 1 << 16, Timeout: time.Minute, Uploads: files.Uploads,

@@ -37,7 +37,7 @@ func (d *Door) upload(w http.ResponseWriter, r *http.Request) (upload, error) {
 	if r.ContentLength > limit {
 		return upload{}, d.assets.Fits(r.ContentLength)
 	}
-	body := newPaced(w, r.Body, limit, d.assets.Fits)
+	body := newPaced(w, r.Body, limit, d.assets.Fits, d.patience)
 	u := upload{contentType: r.Header.Get("Content-Type"), body: &sent{Reader: body}}
 	if r.Method == http.MethodPut {
 		return u, checkType(u.contentType)
@@ -118,18 +118,19 @@ type paced struct {
 	start      time.Time
 	limit      int64
 	fits       func(int64) error
+	patience   time.Duration
 	size, seen int64
 }
 
-func newPaced(w http.ResponseWriter, from io.Reader, limit int64, fits func(int64) error) *paced {
-	p := &paced{from: from, connection: http.NewResponseController(w), start: time.Now(), limit: limit, fits: fits}
+func newPaced(w http.ResponseWriter, from io.Reader, limit int64, fits func(int64) error, patience time.Duration) *paced {
+	p := &paced{from: from, connection: http.NewResponseController(w), start: time.Now(), limit: limit, fits: fits, patience: patience}
 	p.await()
 	return p
 }
 
 // await moves on the time at which the connection gives up reading.
 func (p *paced) await() {
-	allowed := min(patience+time.Duration(p.size/slowest)*time.Second, longest)
+	allowed := min(p.patience+time.Duration(p.size/slowest)*time.Second, longest)
 	_ = p.connection.SetReadDeadline(p.start.Add(allowed)) // what is no connection has none
 	p.seen = p.size
 }

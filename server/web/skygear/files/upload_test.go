@@ -152,6 +152,31 @@ func TestUpload_BrokenOffLeavesNothing(t *testing.T) {
 	}
 }
 
+// Who sends too slowly is refused, and keeps nothing occupied.
+func TestUpload_ASenderMustKeepUp(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.door.SetPatience(100 * time.Millisecond)
+	a := s.announce(t, "a.txt", "text/plain")
+	c := s.dial(t)
+	if _, err := io.WriteString(c, "PUT "+a.PostRequest.Action+" HTTP/1.1\r\nHost: x\r\nX-Skygear-Api-Key: "+doortest.APIKey+
+		"\r\nContent-Type: text/plain\r\nContent-Length: 900000\r\n\r\nand then nothing"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if got := (answer{body: string(body)}); resp.StatusCode != 400 || got.code() != 107 {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if left := s.stored(t); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
 // 129, whatever the client says of the size beforehand.
 func TestUpload_TooLargeIsRefusedWhileItComes(t *testing.T) {
 	t.Parallel()
