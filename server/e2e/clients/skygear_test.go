@@ -39,7 +39,16 @@ func TestSDK_DoesWhatNPMSkygearDoes(t *testing.T) {
 func runCases(t *testing.T, which string) {
 	t.Helper()
 	needPackage(t, "skygear", "skygear")
-	for _, v := range verdictsOf(t, startForSkygear(t), which) {
+	report(t, verdictsOf(t, startForSkygear(t), which))
+}
+
+// report makes a subtest of each case. There are more than a hundred.
+func report(t *testing.T, verdicts []verdict) {
+	t.Helper()
+	if len(verdicts) < 100 {
+		t.Errorf("only %d cases were run", len(verdicts))
+	}
+	for _, v := range verdicts {
 		t.Run(v.Name, func(t *testing.T) {
 			if v.Error != nil {
 				t.Error(*v.Error)
@@ -57,15 +66,11 @@ func startForSkygear(t *testing.T) *testkit.Server {
 func verdictsOf(t *testing.T, s *testkit.Server, which string) []verdict {
 	t.Helper()
 	watchScripts(t)
-	settings, err := json.Marshal(map[string]string{"endPoint": s.URL, "apiKey": s.APIKey, "masterKey": s.MasterKey, "customTokenSecret": customTokenSecret})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "node.mjs", which)
 	cmd.Dir = "skygear"
-	cmd.Env = append(os.Environ(), "SETTINGS="+string(settings))
+	cmd.Env = append(os.Environ(), "SETTINGS="+settingsOf(t, s))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -81,10 +86,22 @@ func verdictsOf(t *testing.T, s *testkit.Server, which string) []verdict {
 	return verdicts
 }
 
+// settingsOf is what the cases know of a server, as JSON.
+func settingsOf(t *testing.T, s *testkit.Server) string {
+	t.Helper()
+	b, err := json.Marshal(map[string]string{
+		"endPoint": s.URL, "apiKey": s.APIKey, "masterKey": s.MasterKey, "customTokenSecret": customTokenSecret,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // watchScripts makes an old result of the calling test stale when a script has changed.
 func watchScripts(t *testing.T) {
 	t.Helper()
-	for _, pattern := range []string{"skygear/*.mjs", "skygear/cases/*.mjs"} {
+	for _, pattern := range []string{"skygear/*.mjs", "skygear/*.html", "skygear/cases/*.mjs"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %v", pattern, err)

@@ -39,6 +39,12 @@ func Find() string {
 // Without a browser the test is skipped, but fails where the variable CI is set: there a skip would hide what broke.
 func New(t testing.TB) context.Context {
 	t.Helper()
+	return Within(t, limit)
+}
+
+// Within is New with another limit of time.
+func Within(t testing.TB, limit time.Duration) context.Context {
+	t.Helper()
 	path := Find()
 	if path == "" {
 		missing(t)
