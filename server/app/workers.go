@@ -16,6 +16,7 @@ import (
 	"crema/server/core/functions/workers"
 	"crema/server/lambda"
 	"crema/server/web"
+	"crema/server/web/skygear/sdk"
 )
 
 // openWorkers starts the functions in other languages and returns them after those in Go. What cannot run
@@ -42,8 +43,12 @@ func (a *App) openWorkers(ctx context.Context, fns []lambda.Function) []lambda.F
 }
 
 func (a *App) openPool(ctx context.Context, l workers.Language) *workers.Pool {
+	client, err := sdk.CommonJS()
+	if err != nil {
+		a.log.ErrorContext(ctx, "the client for functions is missing", "error", err)
+	}
 	p, err := workers.Open(ctx, workers.Config{
-		Language: l, Dir: a.c.FunctionsDir, Env: a.workerEnvironment(), DevMode: a.c.DevMode, Action: a.action, Log: a.log,
+		Language: l, Client: string(client), Dir: a.c.FunctionsDir, Env: a.workerEnvironment(), DevMode: a.c.DevMode, Action: a.action, Log: a.log,
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
 	})
 	if err != nil {

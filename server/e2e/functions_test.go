@@ -83,3 +83,36 @@ def missing():
 		t.Errorf("the log does not tell of the broken file:\n%s", log)
 	}
 }
+
+func TestFunctions_JavaScriptUsesTheServer(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "node")
+	s := testkit.StartServer(t, appWith(t, map[string]string{"shop.js": `
+const skygear = require('skygear');
+const skygearCloud = require('skygear/cloud');
+const Note = skygear.Record.extend('note');
+
+skygearCloud.op('note', async ({args: {text}}, {container}) => {
+  const saved = await container.publicDB.save(new Note({_id: 'note/1', text}));
+  const found = await container.publicDB.query(new skygear.Query(Note).equalTo('text', text));
+  return {id: saved.id, found: found.map((n) => n.text)};
+});
+skygearCloud.op('whole', (param) => Object.keys(param).sort());
+skygearCloud.op('again', ({args}, {container}) => container.lambda('note', args));
+skygearCloud.op('missing', () => { throw new skygearCloud.SkygearError('no such bean', skygearCloud.ErrorCodes.ResourceNotFound); });
+`}), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	for _, c := range []struct {
+		reply
+		status int
+		want   string
+	}{
+		{lambda(t, s, "note", `{"text": "first"}`), http.StatusOK, `{"result":{"id":"note/1","found":["first"]}}`},
+		{lambda(t, s, "again", `{"text": "nested"}`), http.StatusOK, `{"result":{"id":"note/1","found":["nested"]}}`},
+		{post(t, s.URL, s.APIKey, `{"action": "whole", "args": {"text": "x"}, "more": 1}`), http.StatusOK, `{"result":["action","args","more"]}`},
+		{lambda(t, s, "missing", `{}`), http.StatusNotFound, `"code":110`},
+	} {
+		if c.Status != c.status || !strings.Contains(c.Body, c.want) {
+			t.Errorf("got %+v, want %d %s", c.reply, c.status, c.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -67,6 +68,20 @@ func socketpair() ([2]int, error) {
 		syscall.CloseOnExec(fd)
 	}
 	return fds, syscall.SetNonblock(fds[0], true)
+}
+
+// keepOurFiles marks what this process was itself started with, so that children do not inherit it. What
+// Go opens is marked already.
+func keepOurFiles() {
+	entries, err := os.ReadDir(openFiles)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // Write sends a frame; a child that does not read by the deadline (zero: never) ends it. After an error

@@ -98,6 +98,7 @@ func (p *Process) start() error {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		keepOurFiles()
 		err := noNewPrivileges()
 		if err == nil {
 			err = p.cmd.Start()

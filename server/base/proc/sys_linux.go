@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openFiles lists this process's descriptors.
+const openFiles = "/proc/self/fd"
+
 // dieWithUs makes the kernel kill the child when the thread that started it ends.
 func dieWithUs(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }
 

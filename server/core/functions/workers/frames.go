@@ -23,6 +23,7 @@ const (
 	frameForked   = 13 // from it: child
 	frameExited   = 14 // from it: child
 	frameReap     = 15 // to it: child; its process id may be used again from now on
+	frameRetire   = 16 // from a worker: it should be replaced, because memory ran out
 )
 
 // actionBits are the low bits of an action's id; the high ones are its call's.

@@ -64,6 +64,9 @@ func newHome(ctx context.Context, c Config, program string) (*home, error) {
 	if h.sources, err = sources(c.Language); err != nil {
 		return nil, err
 	}
+	if c.Language == JavaScript {
+		h.sources["sdk.js"] = c.Client
+	}
 	if h.dir, err = os.MkdirTemp("", "crema-functions-"); err == nil {
 		err = h.account.Own(h.dir)
 	}

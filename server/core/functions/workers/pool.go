@@ -40,7 +40,7 @@ type waiter struct{ lane chan *lane }
 const (
 	idleLimit = time.Minute      // a worker beside the first one is kept this long without work
 	idleLook  = 10 * time.Second // how often that is looked at
-	overflow  = maxDepth         // workers beyond the limit for nested calls, for each that is allowed
+	overflow  = maxDepth + 1     // workers with nested calls, for each worker that is allowed without
 )
 
 // Open starts a pool and its first worker, and returns when the functions are loaded. A folder without
@@ -143,6 +143,19 @@ func (p *Pool) remove(w *worker) {
 	p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })
 }
 
+// retire lets a worker that asks for it finish its calls and end.
+func (p *Pool) retire(w *worker) {
+	p.mu.Lock()
+	p.remove(w)
+	p.replace()
+	idle := w.busy == 0
+	p.mu.Unlock()
+	p.c.Log.Info("a worker is replaced, since it was out of memory", "language", string(p.c.Language), "worker", w.number)
+	if idle {
+		w.process.kill()
+	}
+}
+
 // replace starts a worker when there is none.
 func (p *Pool) replace() {
 	if len(p.workers)+p.starting == 0 && !p.closed {
@@ -238,8 +251,8 @@ func (p *Pool) pick(nested bool) *lane {
 	now := time.Now()
 	var best *worker
 	for _, w := range p.workers {
-		full := w.busy >= w.capacity && (!nested || len(w.lanes) > 1)
-		if full || best != nil && w.busy >= best.busy || w.busy > 0 && len(w.lanes) == 1 && w.lanes[0].stalled(now) {
+		full := w.busy >= w.capacity && !(nested && w.shared)
+		if full || best != nil && w.busy >= best.busy || w.busy > 0 && w.shared && w.lanes[0].stalled(now) {
 			continue
 		}
 		best = w
@@ -252,12 +265,9 @@ func (p *Pool) pick(nested bool) *lane {
 
 func (w *worker) take() *lane {
 	w.busy++
-	if len(w.lanes) == 1 {
-		return w.lanes[0]
-	}
 	for _, l := range w.lanes {
 		if l.free {
-			l.free = false
+			l.free = w.shared
 			return l
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"crema/server/base/fault"
+	"crema/server/web/skygear/sdk"
 )
 
 // app makes a folder that every user may read, with these files.
@@ -40,9 +40,16 @@ func open(t testing.TB, c Config, files map[string]string) *Pool {
 	t.Helper()
 	c.Dir = app(t, files)
 	if c.Log == nil {
-		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.LoadLimit = 60 * time.Second
+	if c.Language == JavaScript {
+		client, err := sdk.CommonJS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Client = string(client)
+	}
 	p, err := Open(t.Context(), c)
 	if fault.Is(err, "workers.no_interpreter") {
 		t.Skip(err)
@@ -91,5 +98,47 @@ def add(a, b):
 	}
 	if _, err := op(t, p, "sum", `{"a": 1}`); !fault.HasCode(err, fault.Internal) || !strings.Contains(err.Error(), "missing 1 required") {
 		t.Errorf("a call without an argument: %v", err)
+	}
+}
+
+func TestJavaScript_Echo(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: JavaScript}, map[string]string{"echo.js": `
+const skygear = require('skygear');
+const skygearCloud = require('skygear/cloud');
+skygearCloud.op('echo', (param) => param.args, {userRequired: true});
+skygearCloud.op('sum', async ({args: [a, b]}) => a + b);
+skygearCloud.op('fails', () => { throw new skygearCloud.SkygearError('no such bean', 4711, {bean: 'blue'}); });
+skygearCloud.op('breaks', () => undefinedName);
+skygearCloud.op('nothing', () => {});
+`, "module.js": `
+import skygearCloud, {op} from 'skygear/cloud';
+op('from_a_module', () => typeof skygearCloud.handler);
+`, "broken.js": "const a = 1;\nthrow new Error('not today');\n"})
+	r := p.Registered()
+	if len(r.Ops) < 5 || r.Ops[1].Name != "echo" && r.Ops[0].Name != "echo" {
+		t.Errorf("registered: %+v", r)
+	}
+	if len(r.Problems) != 1 || r.Problems[0].File != "broken.js" || r.Problems[0].Line != 2 || !strings.Contains(r.Problems[0].Message, "not today") {
+		t.Errorf("problems: %+v", r.Problems)
+	}
+	for _, c := range []struct{ name, args, want string }{
+		{"echo", `{"message":"h\u00e4","n":[1,2.5,null,true]}`, `{"message":"hä","n":[1,2.5,null,true]}`},
+		{"sum", `[1,2]`, `3`},
+		{"from_a_module", `{}`, `"function"`},
+	} {
+		if got, err := op(t, p, c.name, c.args); err != nil || got != c.want {
+			t.Errorf("%s(%s) = %s, %v", c.name, c.args, got, err)
+		}
+	}
+	_, err := op(t, p, "fails", `{}`)
+	if f := fault.From(err); f.Code != fault.Custom || f.Number != 4711 || f.Message != "no such bean" || f.Details["bean"] != "blue" {
+		t.Errorf("a failure: %v", err)
+	}
+	if _, err := op(t, p, "breaks", `{}`); !fault.HasCode(err, fault.Internal) || !strings.Contains(err.Error(), "undefinedName") {
+		t.Errorf("a broken function: %v", err)
+	}
+	if _, err := op(t, p, "nothing", `{}`); !fault.HasCode(err, fault.Internal) {
+		t.Errorf("a function that returns undefined: %v", err)
 	}
 }

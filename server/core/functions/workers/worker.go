@@ -35,6 +35,7 @@ type worker struct {
 	process  process
 	lanes    []*lane
 	capacity int
+	shared   bool // its one lane takes many calls
 	started  time.Time
 
 	// Guarded by the pool's mutex.
@@ -71,7 +72,7 @@ type reply struct {
 }
 
 func newWorker(p *Pool, number int64, started process) *worker {
-	w := &worker{pool: p, number: number, process: started, capacity: p.c.Slots, started: time.Now(), idle: time.Now()}
+	w := &worker{pool: p, number: number, process: started, capacity: p.c.Slots, shared: p.c.Language == JavaScript, started: time.Now(), idle: time.Now()}
 	for _, c := range started.conns {
 		w.lanes = append(w.lanes, &lane{worker: w, conn: c, free: true, calls: map[uint64]*call{}})
 	}
@@ -134,6 +135,8 @@ func (l *lane) read() {
 			l.finish(f.ID, reply{err: l.raised(f)})
 		case frameAction:
 			l.action(f)
+		case frameRetire:
+			l.worker.pool.retire(l.worker)
 		}
 	}
 }

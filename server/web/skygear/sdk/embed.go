@@ -37,6 +37,30 @@ var (
 // Script returns skygear.js: the modules of src/ without their imports, exports and comments, in one function. It
 // fails when a module has an import or export of another form than the others.
 func Script() ([]byte, error) {
+	all, err := joined()
+	if err != nil {
+		return nil, err
+	}
+	frame, err := source.ReadFile("src/skygear.js")
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Internal, "sdk.module", "the frame is missing")
+	}
+	return bytes.Replace(frame, []byte("//MODULES\n"), blanks.ReplaceAll(all, []byte("\n")), 1), nil
+}
+
+// CommonJS returns the client as a module for require, which functions in JavaScript use: its classes and the
+// conversions of values, without a client that is made already.
+func CommonJS() ([]byte, error) {
+	all, err := joined()
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]byte("'use strict';\n"), all...),
+		"module.exports = {SkygearClient, Record, Query, SkygearError, ErrorCodes, toJSON, fromJSON};\n"...), nil
+}
+
+// joined is the modules in one text.
+func joined() ([]byte, error) {
 	var all bytes.Buffer
 	for _, name := range modules {
 		b, err := source.ReadFile("src/" + name + ".mjs")
@@ -49,9 +73,5 @@ func Script() ([]byte, error) {
 		}
 		all.Write(comments.ReplaceAll(b, nil))
 	}
-	frame, err := source.ReadFile("src/skygear.js")
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "sdk.module", "the frame is missing")
-	}
-	return bytes.Replace(frame, []byte("//MODULES\n"), blanks.ReplaceAll(all.Bytes(), []byte("\n")), 1), nil
+	return all.Bytes(), nil
 }

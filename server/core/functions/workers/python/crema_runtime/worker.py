@@ -32,6 +32,8 @@ class Lane:
 
     def reply(self, number, outcome):
         kind, content = outcome
+        if kind == frames.ERROR and content.get("out_of_memory"):
+            self.channel.write(frames.RETIRE, 0)
         try:
             body = json.dumps(content).encode()
         except (TypeError, ValueError) as e:

@@ -38,7 +38,8 @@ def _failure(e):
         return ERROR, {"code": e.code, "message": e.message, "info": serialize_value(e.info), "trace": "", "unexpected": False}
     trace = "".join(traceback.format_exception(type(e), e, e.__traceback__))
     log.error("%s", trace.rstrip())
-    return ERROR, {"code": 10000, "message": str(e) or type(e).__name__, "info": {}, "trace": trace, "unexpected": True}
+    return ERROR, {"code": 10000, "message": str(e) or type(e).__name__, "info": {}, "trace": trace, "unexpected": True,
+                   "out_of_memory": isinstance(e, MemoryError)}
 
 
 def _find(kind, name):

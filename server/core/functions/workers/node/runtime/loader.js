@@ -1,0 +1,70 @@
+// Loads the app's files and tells what they registered.
+'use strict';
+const Module = require('module');
+const path = require('path');
+const url = require('url');
+const {registry} = require('crema/skygear/registry.js');
+
+const packages = {'skygear': 'skygear/client.js', 'skygear/cloud': 'skygear/cloud.js', 'skygear-core': 'skygear/client.js'};
+
+// adopt makes require and import find the runtime's own packages, whatever the app has installed.
+function adopt() {
+  const found = Module._load;
+  Module._load = function (request, ...more) {
+    return Object.hasOwn(packages, request) ? require('crema/' + packages[request]) : found.call(this, request, ...more);
+  };
+  if (typeof Module.register !== 'function') return; // ES modules find them from Node 20.6 on
+  const modules = {};
+  globalThis[Symbol.for('crema.packages')] = {};
+  for (const name of Object.keys(packages)) {
+    const value = require('crema/' + packages[name]);
+    globalThis[Symbol.for('crema.packages')][name] = value;
+    const names = Object.keys(value).filter((key) => /^[A-Za-z_]\w*$/.test(key) && key !== 'default');
+    modules[name] = 'data:text/javascript,' + encodeURIComponent(
+      `const all = globalThis[Symbol.for('crema.packages')]['${name}'];\nexport default all;\n` +
+      names.map((key) => `const _${key} = all.${key}; export {_${key} as ${key}};`).join('\n'));
+  }
+  Module.register('data:text/javascript,' + encodeURIComponent(
+    `const modules = ${JSON.stringify(modules)};
+     export async function resolve(name, context, next) {
+       return Object.hasOwn(modules, name) ? {url: modules[name], shortCircuit: true} : next(name, context);
+     }`));
+}
+
+async function load({dir, files}) {
+  require('crema/runtime/sandbox.js').apply();
+  adopt();
+  process.chdir(dir);
+  const require_ = Module.createRequire(path.join(dir, 'crema.js'));
+  const problems = [];
+  for (const file of files) {
+    const before = registry.copy();
+    try {
+      try {
+        require_(path.join(dir, file));
+      } catch (cause) {
+        if (!isModule(cause)) throw cause;
+        await import(url.pathToFileURL(path.join(dir, file)).href);
+      }
+    } catch (cause) {
+      registry.restore(before);
+      const trace = cause instanceof Error ? cause.stack : String(cause);
+      problems.push({file, line: lineOf(trace, path.join(dir, file)), message: String(cause), trace});
+    }
+  }
+  return {...registry.declared(), problems, version: process.versions.node};
+}
+
+// isModule says that require failed because the file is an ES module: it cannot read it, or it reads it without
+// asking how the runtime's own packages are found.
+function isModule(cause) {
+  return cause?.code === 'ERR_REQUIRE_ESM' || cause?.code === 'ERR_MODULE_NOT_FOUND' && cause.message.includes("'skygear") ||
+    /Cannot use import statement|Unexpected token 'export'/.test(cause?.message);
+}
+
+function lineOf(trace, file) {
+  const at = trace.indexOf(file + ':');
+  return at < 0 ? 0 : parseInt(trace.slice(at + file.length + 1), 10) || 0;
+}
+
+module.exports = {load};

@@ -1,0 +1,120 @@
+// Runs calls: all of them at once, over one socket.
+'use strict';
+const {AsyncLocalStorage} = require('async_hooks');
+const sdk = require('crema/sdk.js');
+const {dispatch} = require('crema/skygear/transport.js');
+const {load} = require('crema/runtime/loader.js');
+
+// The types of frames; workers/frames.go has the same list.
+const LOAD = 3, REGISTER = 4, CALL = 5, RESULT = 6, ERROR = 7, ACTION = 8, ANSWER = 9, PING = 10, PONG = 11, RETIRE = 16;
+const HEADER = 14;
+const MAX = 16 << 20;
+const ACTION_FACTOR = 2 ** 24;
+
+const calls = new AsyncLocalStorage(); // {id, actions}
+const answers = new Map(); // of actions: who waits
+let socket;
+let rest = Buffer.alloc(0);
+
+function start(connection, early) {
+  socket = connection;
+  stampLines();
+  socket.on('data', receive);
+  socket.on('error', () => process.exit(0));
+  socket.on('close', () => process.exit(0)); // the server has gone, or wants us gone
+  // Work that nobody awaited must not end the calls of others.
+  process.on('unhandledRejection', (reason) => console.error('Unhandled rejection:', reason));
+  if (early.length > 0) receive(early);
+}
+
+function receive(chunk) {
+  let data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+  while (data.length >= HEADER) {
+    const end = HEADER + data.readUInt32BE(0);
+    if (data.length < end) break;
+    obey(data[4], data.readUInt32BE(6) * 2 ** 32 + data.readUInt32BE(10), data.subarray(HEADER, end));
+    data = data.subarray(end);
+  }
+  rest = data;
+}
+
+function send(type, id, text) {
+  const length = Buffer.byteLength(text);
+  const frame = Buffer.allocUnsafe(HEADER + length);
+  frame.writeUInt32BE(length, 0);
+  frame[4] = type;
+  frame[5] = 0;
+  frame.writeUInt32BE(Math.floor(id / 2 ** 32), 6);
+  frame.writeUInt32BE(id % 2 ** 32, 10);
+  frame.write(text, HEADER);
+  socket.write(frame);
+}
+
+function obey(type, id, body) {
+  switch (type) {
+    case CALL: calls.run({id, actions: 0}, run, id, body); break;
+    case ANSWER: {
+      const done = answers.get(id);
+      answers.delete(id);
+      done?.(JSON.parse(body));
+      break;
+    }
+    case PING: send(PONG, id, ''); break;
+    case LOAD: calls.run({id: 0, actions: 0}, () => load(JSON.parse(body)).then((declared) => send(REGISTER, 0, JSON.stringify(declared)))); break;
+  }
+}
+
+async function run(id, body) {
+  let type = RESULT, text;
+  try {
+    text = JSON.stringify(await dispatch(JSON.parse(body)));
+    if (text === undefined) text = 'null';
+    if (text.length > MAX || text.length > MAX / 3 && Buffer.byteLength(text) > MAX) {
+      throw new Error(`the result has ${text.length} characters, at most ${MAX} bytes are possible`);
+    }
+  } catch (cause) {
+    type = ERROR;
+    text = JSON.stringify(failure(cause));
+  }
+  send(type, id, text);
+}
+
+// failure is an error as the server takes it. What was not meant for the caller is logged here.
+function failure(cause) {
+  if (cause instanceof sdk.SkygearError) {
+    return {code: cause.code, message: cause.message, info: cause.info || {}, trace: '', unexpected: false};
+  }
+  if (cause instanceof RangeError && /allocation failed/.test(cause.message)) send(RETIRE, 0, ''); // the next one would be fatal
+  // What a container rejects with: an error of the server.
+  if (typeof cause?.error?.code === 'number' && typeof cause.error.message === 'string') {
+    return {code: cause.error.code, message: cause.error.message, info: cause.error.info || {}, trace: '', unexpected: false};
+  }
+  const trace = cause instanceof Error ? cause.stack : String(cause);
+  console.error(trace);
+  return {code: 10000, message: String(cause ?? 'An unexpected error has occurred.'), info: {}, trace, unexpected: true};
+}
+
+// action asks the server for an action of its wire, on behalf of the call that this code runs in.
+function action(payload) {
+  const call = calls.getStore() ?? outside;
+  const id = call.id * ACTION_FACTOR + (call.actions = (call.actions + 1) % ACTION_FACTOR);
+  return new Promise((resolve) => {
+    answers.set(id, resolve);
+    send(ACTION, id, JSON.stringify(payload));
+  });
+}
+
+const outside = {id: 0, actions: ACTION_FACTOR / 2};
+
+// stampLines tells the server which call a line of output belongs to.
+function stampLines() {
+  for (const stream of [process.stdout, process.stderr]) {
+    const write = stream.write.bind(stream);
+    stream.write = (chunk, ...more) => {
+      const id = calls.getStore()?.id;
+      return write(id && typeof chunk === 'string' ? chunk.replace(/^(?=.)/gm, `\x01${id}\x02`) : chunk, ...more);
+    };
+  }
+}
+
+module.exports = {start, action};
