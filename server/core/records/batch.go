@@ -424,12 +424,8 @@ func (g *group) explain(ctx context.Context, q pg.Querier, rows []*row, why func
 		return nil
 	}
 	open := slices.DeleteFunc(slices.Clone(rows), (*row).settled)
-	var version int64
-	if err := q.Get(ctx, &version, selectVersion); err != nil {
+	if err := checkUnchanged(ctx, q, g.table.snap); err != nil {
 		return err
-	}
-	if version != g.table.snap.Version {
-		return errStale
 	}
 	byKey := keyed(open)
 	found := map[*row]bool{}

@@ -60,7 +60,7 @@ func (s *Service) Match(ctx context.Context, q Query, rows []json.RawMessage) ([
 			return err
 		}
 		found, err = p.match(ctx, s.db, rows)
-		return p.explain(err)
+		return p.limits(err)
 	})
 	return found, err
 }
@@ -72,7 +72,7 @@ func (p *plan) match(ctx context.Context, db *pg.DB, rows []json.RawMessage) ([]
 	}
 	text := p.matchText(p.args.add(string(list)))
 	var found []int
-	err = db.Each(ctx, text, p.args, func(row pg.Row) error {
+	err = each(ctx, db, p.snap, text, p.args, func(row pg.Row) error {
 		var n int
 		err := row.Scan(&n)
 		found = append(found, n-1)
@@ -83,12 +83,18 @@ func (p *plan) match(ctx context.Context, db *pg.DB, rows []json.RawMessage) ([]
 
 // explain names what only PostgreSQL finds wrong with a query.
 func (p *plan) explain(err error) error {
+	if strings.HasPrefix(pg.State(err).SQLState, "22") {
+		return fault.Wrap(err, fault.Invalid, "records.bad_literal", "a value in the predicate cannot be compared with its field").With("arguments", []string{"predicate"})
+	}
+	return p.limits(err)
+}
+
+// limits names what PostgreSQL and PostGIS cannot work with.
+func (p *plan) limits(err error) error {
 	state := pg.State(err).SQLState
 	switch {
 	case strings.HasPrefix(state, "54"):
 		return fault.Wrap(err, fault.Invalid, "records.too_complex", "the query is too complex")
-	case strings.HasPrefix(state, "22"):
-		return fault.Wrap(err, fault.Invalid, "records.bad_literal", "a value in the predicate cannot be compared with its field").With("arguments", []string{"predicate"})
 	case state == "XX000" && p.shapes:
 		return fault.Wrap(err, fault.Invalid, "records.bad_geometry", "a geometry in the predicate is not understood").With("arguments", []string{"predicate"})
 	}
@@ -99,8 +105,8 @@ func (p *plan) explain(err error) error {
 // schema is looked at again before that counts.
 func (s *Service) plan(ctx context.Context, snap *schema.Snapshot, sc scope, q Query) (*plan, error) {
 	p, err := newPlan(snap, sc, q)
-	if p != nil && p.compiler.table != nil || err != nil && !fault.Is(err, "records.unknown_field") {
-		return p, err
+	if err == nil && p.table != nil {
+		return p, nil
 	}
 	newer, nerr := s.schema.Newer(ctx, snap)
 	if nerr != nil || newer == snap {
@@ -161,7 +167,7 @@ func newPlan(snap *schema.Snapshot, sc scope, q Query) (*plan, error) {
 // filter compiles the database, the access rules and the predicate. In a private database everything is
 // its user's, and _union is for the master key.
 func (p *plan) filter() error {
-	conditions := []string{p.scope.inDatabase("t", p.args.add)}
+	conditions := []string{unchanged(p.snap, p.args.add), p.scope.inDatabase("t", p.args.add)}
 	if p.scope.database == "" && !p.scope.union && !p.scope.actor.Master() {
 		conditions = append(conditions, acl.Where(p.scope.actor, acl.Read, "t", p.args.add))
 	}
@@ -274,6 +280,9 @@ func (p *plan) run(ctx context.Context, db *pg.DB) (Page, error) {
 		}
 		page.Count = &n
 	}
+	if len(page.Records) == 0 {
+		return page, checkUnchanged(ctx, db, p.snap)
+	}
 	return page, p.load(ctx, db, page.Records)
 }
 
@@ -345,7 +354,7 @@ func (p *plan) fetch(ctx context.Context, db *pg.DB, target *schema.Type, record
 	t := newTable(p.snap, target, p.scope.actor)
 	text, args := selectByKeys(t, p.scope, slices.Sorted(maps.Keys(found)))
 	r := newReaderWith(t, 1)
-	err := db.Each(ctx, text, args, func(row pg.Row) error {
+	err := each(ctx, db, p.snap, text, args, func(row pg.Row) error {
 		rec, err := r.read(row)
 		allowed, _ := r.extra()[0].(bool)
 		if err == nil && (allowed || p.scope.database != "") {

@@ -310,7 +310,7 @@ func (s *Service) Read(ctx context.Context, viewer acl.Actor, kind, key string) 
 		table := newTable(snap, t, viewer)
 		reader := newReaderWith(table, 1)
 		text, args := selectByKeys(table, scope{actor: acl.Actor{Key: acl.MasterKey}}, []string{key})
-		return s.db.Each(ctx, text, args, func(row pg.Row) (err error) {
+		return each(ctx, s.db, snap, text, args, func(row pg.Row) (err error) {
 			found, err = reader.read(row)
 			return err
 		})
@@ -326,7 +326,7 @@ func (g *group) fetch(ctx context.Context, q pg.Querier) error {
 	text, args := selectByKeys(g.table, g.scope, keysOf(g.rows))
 	byKey := keyed(g.rows)
 	reader := newReaderWith(g.table, 1)
-	return q.Each(ctx, text, args, func(row pg.Row) error {
+	return each(ctx, q, g.table.snap, text, args, func(row pg.Row) error {
 		rec, err := reader.read(row)
 		if err != nil {
 			return err

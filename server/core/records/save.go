@@ -420,7 +420,7 @@ func (g *group) judge(ctx context.Context, q pg.Querier, rows []*row) (map[strin
 	text, args := selectByKeys(t, scope{actor: everything, database: g.scope.database}, keysOf(rows))
 	known := map[string]*Record{}
 	reader := newReaderWith(t, 1)
-	err := q.Each(ctx, text, args, func(row pg.Row) error {
+	err := each(ctx, q, t.snap, text, args, func(row pg.Row) error {
 		rec, err := reader.read(row)
 		if err == nil {
 			known[rec.Key] = rec

@@ -184,7 +184,7 @@ func (u *upsert) text() string {
 		}
 		b.put(")")
 	}
-	b.put(" WHERE (SELECT version FROM ", u.table.snap.VersionTable, ") = ", placeholder(argVersion), "::bigint")
+	b.put(" WHERE ", unchanged(u.table.snap, func(any) string { return placeholder(argVersion) }))
 	switch u.mode {
 	case insertPlainly:
 		return b.String()
@@ -378,8 +378,37 @@ func deleteRows(g *group, keys []string) (string, params) {
 func selectByKeys(t *table, sc scope, keys []string) (string, params) {
 	var p params
 	text := "SELECT " + t.selectList() + ", " + acl.Where(sc.actor, acl.Read, "t", p.add) + " FROM " + t.Table +
-		" t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[]) AND " + sc.inDatabase("t", p.add)
+		" t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[]) AND " + sc.inDatabase("t", p.add) + " AND " + unchanged(t.snap, p.add)
 	return text, p
+}
+
+// unchanged is the condition that the schema still is snap, asked once per statement: what another server
+// has done to fields and to the rules about them holds from its commit on, not from when we hear of it.
+func unchanged(snap *schema.Snapshot, arg func(any) string) string {
+	return "(SELECT version FROM " + snap.VersionTable + ") = " + arg(snap.Version) + "::bigint"
+}
+
+// each reads the rows of a statement with the condition unchanged. That none came may mean errStale.
+func each(ctx context.Context, q pg.Querier, snap *schema.Snapshot, text string, args []any, scan func(pg.Row) error) error {
+	none := true
+	err := q.Each(ctx, text, args, func(row pg.Row) error {
+		none = false
+		return scan(row)
+	})
+	if err == nil && none {
+		return checkUnchanged(ctx, q, snap)
+	}
+	return err
+}
+
+// checkUnchanged returns errStale when the schema is no longer snap.
+func checkUnchanged(ctx context.Context, q pg.Querier, snap *schema.Snapshot) error {
+	var version int64
+	err := q.Get(ctx, &version, selectVersion)
+	if err == nil && version != snap.Version {
+		return errStale
+	}
+	return err
 }
 
 // pageText returns the statement of a query: the columns of the page, what is included, and the count of

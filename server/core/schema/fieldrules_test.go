@@ -76,8 +76,8 @@ func pick(r *rand.Rand, from ...string) string {
 func randomRules(r *rand.Rand) []schema.FieldRule {
 	viewers := []string{"_owner", "_user_id:u1", "_user_id:u2", "_field:helper", "_field:team", "_role:staff", "_role:boss", "_any_user", "_public"}
 	var rules []schema.FieldRule
-	for range r.IntN(14) {
-		rule := schema.FieldRule{Type: pick(r, "note", "note", "*", "memo"), Field: pick(r, "a", "a", "b", "*")}
+	for range r.IntN(30) {
+		rule := schema.FieldRule{Type: pick(r, "note", "note", "note", "*", "memo"), Field: pick(r, "a", "a", "a", "b", "*")}
 		rule.FieldRule = acl.FieldRule{
 			Viewer: pick(r, viewers...), Writable: r.IntN(2) == 0, Readable: r.IntN(2) == 0, Comparable: r.IntN(2) == 0, Discoverable: r.IntN(2) == 0,
 		}
@@ -100,12 +100,12 @@ type viewer struct {
 
 func randomViewer(r *rand.Rand) viewer {
 	v := viewer{use: acl.FieldUse(r.IntN(4)), owner: pick(r, "", "u1", "u2"), held: "{}"}
-	v.actor.UserID = pick(r, "", "u1", "u2", "u3")
+	v.actor.UserID = pick(r, "", "u1", "u1", "u2", "u3")
 	if role := pick(r, "", "staff", "boss"); role != "" {
 		v.actor.Roles = []string{role}
 	}
 	if v.owner != "" {
-		v.held = pick(r, `{}`, `{"helper":"u1"}`, `{"helper":"u3","team":["u1","u2"]}`, `{"team":[],"helper":7}`, `{"team":"u2"}`)
+		v.held = pick(r, `{}`, `{"helper":"u1"}`, `{"helper":"u1","team":["u1","u2"]}`, `{"team":[],"helper":7}`, `{"team":"u2"}`)
 	}
 	return v
 }

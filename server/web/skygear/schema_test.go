@@ -240,6 +240,24 @@ func TestSchema_TwoServersAgreeAtOnce(t *testing.T) {
 	b.want("U1", "record:save", `"records":[{"_id":"note/3"}]`, 200, `{"result":[{"code":102,"…":"…"}]}`)
 	a.do("master", "schema:access", `"type":"note","create_roles":[]`)
 	b.do("U1", "record:save", `"records":[{"_id":"note/3"}]`)
+	b.want("U1", "record:query", `"record_type":"note","desired_keys":["t"],"predicate":["eq",`+key("_id")+`,"2"]`, 200, `{"result":[{"t":2.5,"…":"…"}]}`)
+	all := `{"_id":"note/2","_type":"record","_access":null,"_ownerID":"U1","_created_at":"…","_created_by":"U1","_updated_at":"…","_updated_by":"U1"`
+	rule := `{"record_type":"note","record_field":"t","user_role":"_owner","writable":true,"readable":READS,"comparable":READS,"discoverable":READS}`
+	for _, reads := range []string{"true", "false", "true"} {
+		a.do("master", "schema:field_access:update", `"access":[`+strings.ReplaceAll(rule, "READS", reads)+`]`)
+		seen := `,"t":2.5}`
+		if reads == "false" {
+			seen = "}"
+		}
+		b.want("U1", "record:fetch", `"ids":["note/2"]`, 200, results(all+seen))
+		b.want("U1", "record:query", `"record_type":"note","predicate":["eq",`+key("_id")+`,"2"]`, 200, results(all+seen))
+		b.want("U2", "record:query", `"record_type":"note","predicate":["eq",`+key("t")+`,2.5]`, 403, errorOf("RecordQueryDenied", 124, ""))
+	}
+	a.do("master", "schema:field_access:update", `"access":[]`)
+	b.want("U2", "record:query", `"record_type":"note","predicate":["eq",`+key("t")+`,2.5]`, 200, results(all+`,"t":2.5}`))
+	a.do("U1", "record:save", `"records":[{"_id":"note/2","newest":true}]`)
+	b.want("U2", "record:fetch", `"ids":["note/2"]`, 200, results(all+`,"t":2.5,"newest":true}`))
+	b.want("U2", "record:query", `"record_type":"note","predicate":["eq",`+key("_id")+`,"zz"]`, 200, results())
 	a.do("master", "schema:default_access", `"type":"note","default_access":[]`)
 	b.want("U1", "record:save", `"records":[{"_id":"note/4"}]`, 200, `{"result":[{"_access":[],"…":"…"}]}`)
 }
