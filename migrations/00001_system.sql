@@ -1,8 +1,9 @@
--- The system tables that apps and functions of Skygear v1 expect beside the record tables.
+-- The system tables that apps and functions of Skygear v1 expect beside the record tables. An old database
+-- has them already; package adoption has looked at them before this runs.
 -- +goose Up
 CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public;
 
-CREATE TABLE app._auth (
+CREATE TABLE IF NOT EXISTS app._auth (
   id                text PRIMARY KEY,
   password          text,
   provider_info     jsonb,
@@ -13,7 +14,7 @@ CREATE TABLE app._auth (
   disabled_expiry   timestamp
 );
 
-CREATE TABLE app."user" (
+CREATE TABLE IF NOT EXISTS app."user" (
   _id           text UNIQUE,
   _database_id  text,
   _owner_id     text,
@@ -28,37 +29,37 @@ CREATE TABLE app."user" (
   PRIMARY KEY (_id, _database_id, _owner_id)
 );
 
-CREATE VIEW app._user AS
+CREATE OR REPLACE VIEW app._user AS
   SELECT a.id, a.password, u.username, u.email, a.provider_info AS auth, a.token_valid_since,
          u.last_login_at, a.last_seen_at
     FROM app._auth a JOIN app."user" u ON u._id = a.id;
 
-CREATE TABLE app._role (
+CREATE TABLE IF NOT EXISTS app._role (
   id         text PRIMARY KEY,
   by_default boolean NOT NULL DEFAULT false,
   is_admin   boolean NOT NULL DEFAULT false
 );
-INSERT INTO app._role (id, is_admin) VALUES ('Admin', true);
+INSERT INTO app._role (id, is_admin) SELECT 'Admin', true WHERE NOT EXISTS (SELECT FROM app._role);
 
-CREATE TABLE app._auth_role (
+CREATE TABLE IF NOT EXISTS app._auth_role (
   auth_id text REFERENCES app._auth (id),
   role_id text REFERENCES app._role (id),
   PRIMARY KEY (auth_id, role_id)
 );
 
-CREATE TABLE app._asset (
+CREATE TABLE IF NOT EXISTS app._asset (
   id           text PRIMARY KEY,
   content_type text   NOT NULL,
   size         bigint NOT NULL
 );
 
-CREATE TABLE app._record_creation (
+CREATE TABLE IF NOT EXISTS app._record_creation (
   record_type text NOT NULL,
   role_id     text REFERENCES app._role (id),
   UNIQUE (record_type, role_id)
 );
 
-CREATE TABLE app._record_default_access (
+CREATE TABLE IF NOT EXISTS app._record_default_access (
   record_type    text NOT NULL UNIQUE,
   default_access jsonb
 );

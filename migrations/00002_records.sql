@@ -7,7 +7,7 @@ CREATE TABLE app._schema_version (
 );
 INSERT INTO app._schema_version (version) VALUES (1);
 
-CREATE TABLE app._record_field_access (
+CREATE TABLE IF NOT EXISTS app._record_field_access (
   record_type  text    NOT NULL,
   record_field text    NOT NULL,
   user_role    text    NOT NULL,
@@ -18,12 +18,14 @@ CREATE TABLE app._record_field_access (
   PRIMARY KEY (record_type, record_field, user_role)
 );
 INSERT INTO app._record_field_access
-  (record_type, record_field, user_role, writable, readable, comparable, discoverable) VALUES
+  (record_type, record_field, user_role, writable, readable, comparable, discoverable)
+SELECT * FROM (VALUES
   ('user', 'username', '_owner',    true,  true, true, true),
   ('user', 'username', '_any_user', false, true, true, true),
   ('user', 'email',    '_owner',    true,  true, true, true),
-  ('user', 'email',    '_any_user', false, true, true, true);
+  ('user', 'email',    '_any_user', false, true, true, true)
+) seed WHERE NOT EXISTS (SELECT FROM app._record_field_access);
 
-CREATE INDEX user_owner ON app."user" (_owner_id);
-CREATE INDEX user_created ON app."user" (_created_at);
-CREATE INDEX user_access ON app."user" USING gin (_access jsonb_path_ops);
+CREATE INDEX IF NOT EXISTS user_owner ON app."user" (_owner_id);
+CREATE INDEX IF NOT EXISTS user_created ON app."user" (_created_at);
+CREATE INDEX IF NOT EXISTS user_access ON app."user" USING gin (_access jsonb_path_ops);

@@ -162,8 +162,8 @@ CREATE TABLE app._sweep (
 );
 
 -- A record table: apps query it over the wire, operators with psql. Nothing but a charge's own row may
--- carry its charge_id.
-CREATE TABLE app.payment_record (
+-- carry its charge_id. An old database may have a type of this name; it keeps what it has.
+CREATE TABLE IF NOT EXISTS app.payment_record (
   _id           text UNIQUE,
   _database_id  text,
   _owner_id     text,
@@ -182,5 +182,5 @@ CREATE TABLE app.payment_record (
   status        text,
   PRIMARY KEY (_id, _database_id, _owner_id)
 );
-CREATE INDEX payment_record_owner ON app.payment_record (_owner_id);
-CREATE INDEX payment_record_created ON app.payment_record (_created_at);
+CREATE INDEX IF NOT EXISTS payment_record_owner ON app.payment_record (_owner_id);
+CREATE INDEX IF NOT EXISTS payment_record_created ON app.payment_record (_created_at);

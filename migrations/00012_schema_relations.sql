@@ -14,16 +14,16 @@ INSERT INTO app._schema_kept (record_type, record_field) VALUES
   ('payment_record', 'order_id'), ('payment_record', 'status');
 
 -- Directed pairs: left_id is whose relation it is, right_id whom it points to.
-CREATE TABLE app._friend (
+CREATE TABLE IF NOT EXISTS app._friend (
   left_id  text REFERENCES app._auth (id),
   right_id text REFERENCES app._auth (id),
   PRIMARY KEY (left_id, right_id)
 );
-CREATE INDEX _friend_right ON app._friend (right_id, left_id);
+CREATE INDEX IF NOT EXISTS _friend_right ON app._friend (right_id, left_id);
 
-CREATE TABLE app._follow (
+CREATE TABLE IF NOT EXISTS app._follow (
   left_id  text REFERENCES app._auth (id),
   right_id text REFERENCES app._auth (id),
   PRIMARY KEY (left_id, right_id)
 );
-CREATE INDEX _follow_right ON app._follow (right_id, left_id);
+CREATE INDEX IF NOT EXISTS _follow_right ON app._follow (right_id, left_id);

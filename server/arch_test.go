@@ -30,7 +30,7 @@ const (
 )
 
 // rooms are in the order in which they may know each other: each one only those before it.
-var rooms = []string{"acl", "schema", "records", "relations", "users", "assets", "pubsub", "push", "functions", "payments", "deploys"}
+var rooms = []string{"acl", "schema", "records", "relations", "users", "assets", "pubsub", "push", "functions", "payments", "deploys", "adoption"}
 
 // topLevel is what stands at the root of the repository; the owner fixed it.
 var topLevel = []string{

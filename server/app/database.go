@@ -9,6 +9,7 @@ import (
 	"crema/server/base/config"
 	"crema/server/base/fault"
 	"crema/server/base/pg"
+	"crema/server/core/adoption"
 )
 
 // Schema returns the PostgreSQL schema of the app.
@@ -23,6 +24,9 @@ func (a *App) openDatabase(ctx context.Context) error {
 		url = a.cluster.URL(cluster.Database)
 	}
 	if err := a.connect(ctx, url); err != nil {
+		return err
+	}
+	if _, err := adoption.Adopt(ctx, adoption.Source{DB: a.db, Migrations: migrations.Files, Log: a.log}); err != nil {
 		return err
 	}
 	n, err := a.db.Migrate(ctx, migrations.Files, a.log)

@@ -21,7 +21,7 @@ const migrateLock = 0x6372656d61 // "crema"
 func (db *DB) Migrate(ctx context.Context, dir fs.FS, log *slog.Logger) (int, error) {
 	applied := 0
 	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrateLock)); err != nil {
+		if err := LockMigrations(ctx, tx); err != nil {
 			return err
 		}
 		// On other connections of the pool: goose wants a transaction for each file.
@@ -46,8 +46,7 @@ func (db *DB) Version(ctx context.Context, dir fs.FS) (have, newest int64, err e
 		}
 		newest = max(newest, n)
 	}
-	var known bool
-	if err := db.Get(ctx, &known, "SELECT to_regclass($1) IS NOT NULL", db.schema.SQL()+"._migration"); err != nil || !known {
+	if known, err := db.HasHistory(ctx, db); err != nil || !known {
 		return 0, newest, err
 	}
 	err = db.Get(ctx, &have, "SELECT coalesce(max(version_id), 0) FROM app._migration WHERE is_applied")

@@ -1,0 +1,122 @@
+package adoption
+
+import (
+	"context"
+	"strings"
+
+	"crema/server/base/pg"
+)
+
+// selectColumns lists what tables and views the schema has. A table without columns does not count.
+const selectColumns = `
+	SELECT c.relname AS "table", c.relkind NOT IN ('r', 'p') AS view, a.attname AS name, t.typname AS type
+	  FROM pg_catalog.pg_class c
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+	  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+	 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+	 ORDER BY c.relname COLLATE "C", a.attnum`
+
+// selectIndexes lists indexes that cover all rows: the columns of unique ones, sorted, and which column
+// stands first.
+const selectIndexes = `
+	SELECT c.relname AS "table", i.indisunique AS is_unique, m.amname || ' ' || f.attname AS first,
+	       (SELECT string_agg(a.attname, ' ' ORDER BY a.attname COLLATE "C") FROM pg_catalog.pg_attribute a
+	         WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) AS columns
+	  FROM pg_catalog.pg_index i
+	  JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+	  JOIN pg_catalog.pg_am m ON m.oid = x.relam
+	  JOIN pg_catalog.pg_attribute f ON f.attrelid = c.oid AND f.attnum = i.indkey[0]
+	 WHERE n.nspname = $1 AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL`
+
+// selectVersion reads how far Skygear's own migrations had come.
+const selectVersion = `SELECT coalesce(max(version_num), '') FROM app._version`
+
+// selectHidden tells where citext is when a statement does not find it by itself, "" when it does.
+const selectHidden = `
+	SELECT coalesce(max(n.nspname), '') FROM pg_catalog.pg_extension e
+	  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+	  JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = 'citext'
+	 WHERE e.extname = 'citext' AND NOT pg_catalog.pg_type_is_visible(t.oid)`
+
+const showCitext = `ALTER EXTENSION citext SET SCHEMA public`
+
+const dropView = `DROP VIEW app._user`
+
+const countFieldRules = `SELECT count(*) FROM app._record_field_access`
+
+const deleteFieldRules = `DELETE FROM app._record_field_access`
+
+// roomForIndexes lets the transaction sort more in memory.
+const roomForIndexes = `SELECT set_config('maintenance_work_mem', '256MB', true)`
+
+// selectUnwatched lists record types with subscriptions whose table nothing notes the changes of: its
+// trigger stayed behind with a function that the dump did not hold.
+const selectUnwatched = `
+	SELECT c.relname FROM pg_catalog.pg_class c
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
+	   AND EXISTS (SELECT FROM app._subscription s WHERE s.query ->> 'record_type' = c.relname)
+	   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+	         AND t.tgname IN ('_note_record_change', 'trigger_notify_record_change'))
+	 ORDER BY c.relname COLLATE "C"`
+
+// watch returns the statement that notes the changes of a table.
+func watch(schema pg.Ident, name string) string {
+	return "CREATE TRIGGER _note_record_change AFTER INSERT OR UPDATE OR DELETE ON " + qualified(schema, name) +
+		" FOR EACH ROW EXECUTE FUNCTION " + schema.SQL() + "._note_record_change()"
+}
+
+func addColumn(schema pg.Ident, m missing) string {
+	return "ALTER TABLE " + qualified(schema, m.table) + " ADD COLUMN " + pg.Ident(m.name).SQL() + " " + m.add
+}
+
+func createIndex(schema pg.Ident, name, definition string) string {
+	return "CREATE INDEX ON " + qualified(schema, name) + " " + definition
+}
+
+func qualified(schema pg.Ident, name string) string { return schema.SQL() + "." + pg.Ident(name).SQL() }
+
+// look reads what the schema holds.
+func look(ctx context.Context, q pg.Querier, schema pg.Ident) (picture, error) {
+	p := picture{tables: map[string]*found{}}
+	var columns []struct {
+		Table, Name, Type string
+		View              bool
+	}
+	if err := q.Select(ctx, &columns, selectColumns, string(schema)); err != nil {
+		return p, err
+	}
+	for _, c := range columns {
+		if p.tables[c.Table] == nil {
+			p.tables[c.Table] = &found{name: c.Table, view: c.View}
+		}
+		f := p.tables[c.Table]
+		f.columns = append(f.columns, foundColumn{c.Name, c.Type})
+	}
+	var indexes []struct {
+		Table, First, Columns string
+		IsUnique              bool `db:"is_unique"`
+	}
+	err := q.Select(ctx, &indexes, selectIndexes, string(schema))
+	for _, i := range indexes {
+		if f := p.tables[i.Table]; f != nil {
+			f.indexed = append(f.indexed, i.First)
+			if i.IsUnique {
+				f.keys = append(f.keys, i.Columns)
+			}
+		}
+	}
+	return p, err
+}
+
+// names lists the columns of f.
+func (f *found) names() string {
+	var list []string
+	for _, c := range f.columns {
+		list = append(list, c.name)
+	}
+	return strings.Join(list, " ")
+}
