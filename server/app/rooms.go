@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"time"
 
+	"crema/server/base/jobs"
 	"crema/server/base/pg"
 	"crema/server/core/pubsub"
 	"crema/server/core/push"
+	"crema/server/core/push/apns"
+	"crema/server/core/push/fcm"
 	"crema/server/core/users"
 )
 
@@ -44,17 +47,60 @@ func (a *App) openUsers(ctx context.Context) error {
 	return a.rooms.users.Start(ctx)
 }
 
+// openPush opens the room and the queue that its messages wait in.
 func (a *App) openPush(ctx context.Context) error {
+	senders, err := a.senders()
+	if err != nil {
+		return err
+	}
+	queue := jobs.New(jobs.Config{DB: a.db, App: string(a.db.Schema()), Listen: a.hear, Log: a.log})
 	a.rooms.push = push.New(push.Config{
-		DB: a.db, Records: a.rooms.records, Log: a.log,
+		DB: a.db, Records: a.rooms.records, Jobs: queue, Senders: senders, Log: a.log,
 		Publish: func(ctx context.Context, tx *pg.Tx, channel string, data json.RawMessage) error {
 			return a.rooms.pubsub.PublishIn(ctx, tx, pubsub.Internal, channel, data)
 		},
 	})
 	a.rooms.schema.OnCreate(a.rooms.push.Created)
-	if err := a.rooms.push.Start(ctx); err != nil {
-		return err
+	for _, part := range []interface {
+		Start(ctx context.Context) error
+		Stop()
+	}{a.rooms.push, queue} {
+		if err := part.Start(ctx); err != nil {
+			return err
+		}
+		a.onStop(func(context.Context) { part.Stop() })
 	}
-	a.onStop(func(context.Context) { a.rooms.push.Stop() })
 	return nil
+}
+
+// hear is jobs.Listen.
+func (a *App) hear(ctx context.Context, channel string, heard func()) (func(), error) {
+	l, err := a.db.Listen(ctx, channel, func(string, bool) { heard() })
+	if err != nil {
+		return nil, err
+	}
+	return l.Stop, nil
+}
+
+// senders are the push services that are configured, by the type of the devices that they reach.
+func (a *App) senders() (map[string]push.Sender, error) {
+	senders := map[string]push.Sender{}
+	if c := a.c.Push.APNS; c != nil {
+		s, err := apns.New(apns.Config{
+			KeyID: c.KeyID, TeamID: c.TeamID, Key: []byte(c.Key.Reveal()), Certificate: []byte(c.Certificate.Reveal()),
+			CertificateKey: []byte(c.CertificateKey.Reveal()), Topic: c.Topic, Production: c.Production,
+		})
+		if err != nil {
+			return nil, err
+		}
+		senders["ios"] = s
+	}
+	if c := a.c.Push.FCM; c != nil {
+		s, err := fcm.New(fcm.Config{ServiceAccount: []byte(c.ServiceAccount.Reveal())})
+		if err != nil {
+			return nil, err
+		}
+		senders["android"] = s
+	}
+	return senders, nil
 }

@@ -24,6 +24,7 @@ type Config struct {
 	Stripe          Stripe
 	Payments        Payments
 	Pubsub          Pubsub
+	Push            Push
 	Assets          Assets
 	Users           Users
 	Log             Log

@@ -103,6 +103,7 @@ func (c *Config) readEnvironment(v *variables) {
 	}
 	c.Users.read(v)
 	c.Stripe.read(v)
+	c.Push.read(v)
 	c.Assets.read(v)
 	c.checkPayments(v.p)
 }

@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -29,7 +31,7 @@ type Listen func(ctx context.Context, channel string, heard func()) (stop func()
 // Config is what a Queue needs.
 type Config struct {
 	DB      Querier
-	Channel string // of the notices about new jobs; the same on all servers of one app
+	App     string // whose jobs: servers with the same one hear of each other's
 	Listen  Listen // nil: only the looks every Poll find what other servers put in
 	Log     *slog.Logger
 	Workers int                           // jobs at once; 0: 8
@@ -45,6 +47,7 @@ type Handler func(ctx context.Context, payload json.RawMessage) error
 // Queue puts jobs in and works on them. It is safe for concurrent use.
 type Queue struct {
 	c        Config
+	channel  string // of the notices about new jobs; a hash, because names of channels are short
 	handlers map[string]handling
 	kinds    string // their names as a JSON array
 	slots    chan struct{}
@@ -74,8 +77,9 @@ func New(c Config) *Queue {
 	if c.Backoff == nil {
 		c.Backoff = backoff
 	}
+	sum := sha256.Sum256([]byte(c.App))
 	return &Queue{
-		c: c, handlers: map[string]handling{}, slots: make(chan struct{}, c.Workers), wake: make(chan struct{}, 1),
+		c: c, channel: "crema_jobs_" + hex.EncodeToString(sum[:8]), handlers: map[string]handling{}, slots: make(chan struct{}, c.Workers), wake: make(chan struct{}, 1),
 		cancel: func() {}, deafen: func() {},
 	}
 }
@@ -103,7 +107,7 @@ func (q *Queue) Enqueue(ctx context.Context, tx Querier, kind string, payloads .
 		return fault.Wrap(err, fault.Internal, "jobs.bad_payload", "a job could not be written down")
 	}
 	var n int
-	return tx.Get(ctx, &n, insertJobs, kind, string(list), q.c.Channel)
+	return tx.Get(ctx, &n, insertJobs, kind, string(list), q.channel)
 }
 
 // Start works on jobs until Stop.
@@ -118,7 +122,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	q.kinds = string(list)
 	if q.c.Listen != nil {
-		if q.deafen, err = q.c.Listen(ctx, q.c.Channel, q.nudge); err != nil {
+		if q.deafen, err = q.c.Listen(ctx, q.channel, q.nudge); err != nil {
 			q.deafen = func() {}
 			return err
 		}
@@ -157,7 +161,7 @@ func (q *Queue) Dead(ctx context.Context, limit int) ([]Dead, error) {
 // Revive gives a dead job all its tries again. Reason jobs.not_dead.
 func (q *Queue) Revive(ctx context.Context, id int64) error {
 	var n int
-	if err := q.c.DB.Get(ctx, &n, reviveJob, id, q.c.Channel); err != nil || n == 1 {
+	if err := q.c.DB.Get(ctx, &n, reviveJob, id, q.channel); err != nil || n == 1 {
 		return err
 	}
 	return fault.New(fault.NotFound, "jobs.not_dead", "there is no dead job %d", id)

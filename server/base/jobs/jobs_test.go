@@ -32,7 +32,7 @@ func listen(db *pg.DB) jobs.Listen {
 
 func queue(db *pg.DB, change ...func(*jobs.Config)) *jobs.Queue {
 	c := jobs.Config{
-		DB: db, Channel: "jobs_test", Listen: listen(db), Log: slog.New(slog.DiscardHandler),
+		DB: db, App: "test", Listen: listen(db), Log: slog.New(slog.DiscardHandler),
 		Backoff: func(int) time.Duration { return time.Millisecond },
 	}
 	for _, f := range change {

@@ -168,7 +168,7 @@ func (q *Queue) settle(ctx context.Context, j job, h handling, err error) error 
 		return err
 	case stopping:
 		var n int
-		return q.c.DB.Get(ctx, &n, releaseJob, j.ID, j.Run, q.c.Channel)
+		return q.c.DB.Get(ctx, &n, releaseJob, j.ID, j.Run, q.channel)
 	}
 	wait := q.c.Backoff(j.Tries)
 	var d delayed

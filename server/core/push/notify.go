@@ -170,7 +170,7 @@ func (s *Service) matching(ctx context.Context, sub *subscriber, changes []chang
 		return found, nil
 	case ctx.Err() != nil || f.Code == fault.DatabaseUnavailable:
 		return nil, err
-	case len(changes) == 1 || !isAboutRows(f):
+	case len(changes) == 1 || !isAboutRows(err):
 		s.log.DebugContext(ctx, "a subscription could not be judged", "device", sub.DeviceID, "subscription", sub.ID, "error", err)
 		return nil, nil
 	}
@@ -186,7 +186,9 @@ func (s *Service) matching(ctx context.Context, sub *subscriber, changes []chang
 }
 
 // isAboutRows tells an error that one row may have caused from one that all share.
-func isAboutRows(f *fault.Error) bool { return f.Reason == "pg.bad_value" || f.Reason == "pg.error" }
+func isAboutRows(err error) bool {
+	return pg.State(err).SQLState != "" && !fault.HasCode(err, fault.Timeout)
+}
 
 func (s *Service) ask(ctx context.Context, sub *subscriber, changes []change) ([]change, error) {
 	v := viewer{owner: sub.Owner, database: sub.Database}
@@ -219,7 +221,11 @@ type event struct {
 
 // send puts notices on their way; they leave when tx commits.
 func (s *Service) send(ctx context.Context, tx *pg.Tx, notices []notice) error {
+	var pushes []any
 	for _, n := range notices {
+		if note := s.alert(n); note != nil {
+			pushes = append(pushes, delivery{n.to.DeviceID, note})
+		}
 		data, err := json.Marshal(event{n.change, n.to.ID})
 		if err != nil {
 			return fault.From(err)
@@ -231,5 +237,8 @@ func (s *Service) send(ctx context.Context, tx *pg.Tx, notices []notice) error {
 			return err
 		}
 	}
-	return nil
+	if len(pushes) == 0 {
+		return nil
+	}
+	return s.c.Jobs.Enqueue(ctx, tx, pushJob, pushes...)
 }

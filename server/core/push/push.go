@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"crema/server/base/fault"
+	"crema/server/base/jobs"
 	"crema/server/base/pg"
 	"crema/server/core/acl"
 	"crema/server/core/records"
@@ -19,6 +20,8 @@ type Config struct {
 	DB      *pg.DB
 	Records *records.Service
 	Publish Publish
+	Jobs    *jobs.Queue       // not yet started; nil where nothing is pushed
+	Senders map[string]Sender // by the type of the device; empty: no push service is configured
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
 }
@@ -41,7 +44,11 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{c: c, db: c.DB, log: c.Log, wake: make(chan struct{}, 1), stop: func() {}}
+	s := &Service{c: c, db: c.DB, log: c.Log, wake: make(chan struct{}, 1), stop: func() {}}
+	if c.Jobs != nil {
+		c.Jobs.Handle(pushJob, pushTries, s.deliver)
+	}
+	return s
 }
 
 // Bounds, in bytes. Tokens of Google have a few hundred; an id travels in notices.

@@ -145,3 +145,20 @@ type subscriber struct {
 	Query      json.RawMessage
 	Info       *json.RawMessage
 }
+
+const selectUsers = `SELECT id FROM app._auth WHERE id = ANY($1)`
+
+const selectDevicesOf = `
+	SELECT id, coalesce(auth_id, '') AS owner, type, coalesce(topic, '') AS topic, coalesce(token, '') <> '' AS ready
+	  FROM app._device WHERE auth_id = ANY($1) ORDER BY id`
+
+const selectReceivers = `
+	SELECT id, coalesce(auth_id, '') AS owner, type, coalesce(topic, '') AS topic, coalesce(token, '') <> '' AS ready
+	  FROM app._device WHERE id = ANY($1) ORDER BY id`
+
+const selectTarget = `
+	SELECT type, token, coalesce(topic, '') AS topic, last_registered_at AS registered_at
+	  FROM app._device WHERE id = $1 AND token <> ''`
+
+// deleteGone removes a device unless it has registered again meanwhile.
+const deleteGone = `DELETE FROM app._device WHERE id = $1 AND token = $2 AND last_registered_at = $3`

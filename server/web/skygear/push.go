@@ -11,6 +11,11 @@ import (
 	"crema/server/web"
 )
 
+// pusher is K D N: the client key may push, where there is a push service.
+var pusher = chain{accessKey, database, pushable}
+
+func pushable(_ context.Context, d *Door, _ *call) error { return d.c.Push.Configured() }
+
 func (d *Door) pushActions() map[string]action {
 	return map[string]action{
 		"device:register":        {loggedIn, d.registerDevice},
@@ -19,6 +24,8 @@ func (d *Door) pushActions() map[string]action {
 		"subscription:fetch":     {loggedIn, d.subscriptions},
 		"subscription:fetch_all": {loggedIn, d.allSubscriptions},
 		"subscription:delete":    {loggedIn, d.unsubscribe},
+		"push:user":              {pusher, d.pushToUsers},
+		"push:device":            {pusher, d.pushToDevices},
 	}
 }
 
@@ -132,6 +139,37 @@ func writeItems(w http.ResponseWriter, items []push.Item, err error) error {
 			list[i] = item.Subscription
 		default:
 			list[i] = map[string]string{"id": item.ID}
+		}
+	}
+	return writeResult(w, list)
+}
+
+func (d *Door) pushToUsers(ctx context.Context, w http.ResponseWriter, c call) error {
+	return pushTo(ctx, w, c, "user_ids", d.c.Push.ToUsers)
+}
+
+func (d *Door) pushToDevices(ctx context.Context, w http.ResponseWriter, c call) error {
+	return pushTo(ctx, w, c, "device_ids", d.c.Push.ToDevices)
+}
+
+func pushTo(ctx context.Context, w http.ResponseWriter, c call, receivers string, to func(context.Context, []string, string, push.Notification) ([]push.Item, error)) error {
+	var ids []string
+	var topic string
+	var n push.Notification
+	for name, v := range map[string]any{receivers: &ids, "topic": &topic, "notification": &n} {
+		if err := param(c.params, name, v); err != nil {
+			return err
+		}
+	}
+	items, err := to(ctx, ids, topic, n)
+	if err != nil {
+		return err
+	}
+	list := make([]any, len(items))
+	for i, item := range items {
+		list[i] = map[string]string{"_id": item.ID}
+		if item.Err != nil {
+			list[i] = failed(item.ID, item.Err)
 		}
 	}
 	return writeResult(w, list)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"crema/server/base/jobs"
 	"crema/server/base/pg"
 	"crema/server/core/functions"
 	"crema/server/core/push"
@@ -385,5 +386,73 @@ func TestSubscription_DevicesOfOthersDoNotExist(t *testing.T) {
 	}
 	if n := p.count(t, "SELECT count(*) FROM app._subscription WHERE $1 = $1", 1); n != 1 {
 		t.Errorf("%d subscriptions are left", n)
+	}
+}
+
+// nowhere is a push service that is never asked: the queue of these tests does not run.
+type nowhere struct{}
+
+func (nowhere) Send(context.Context, push.Message) error { return nil }
+
+func TestPush_OnTheWire(t *testing.T) {
+	t.Parallel()
+	bare := newPushWire(t)
+	p := newPushWire(t, func(c *push.Config) {
+		c.Senders = map[string]push.Sender{"ios": nowhere{}}
+		c.Jobs = jobs.New(jobs.Config{DB: c.DB, Log: c.Log})
+	})
+	device := p.register(t, "ann", "aa")
+	p.send(t, "device:register", "ann", `{"type":"ios","device_token":"bb","topic":"game"}`)
+	const note = `"notification":{"apns":{"aps":{"badge":1}}}`
+	for name, c := range map[string]struct {
+		wire               *pushWire
+		action, user, body string
+		status, code       int
+		result             any
+	}{
+		"without a service":       {bare, "push:user", "", `{"user_ids":["ann"],` + note + `}`, 500, 10003, nil},
+		"devices without service": {bare, "push:device", "", `{"device_ids":["d"],` + note + `}`, 500, 10003, nil},
+		"a user's database first": {bare, "push:user", "", `{"database_id":"_private","user_ids":["ann"],` + note + `}`, 401, 101, nil},
+		"nobody to push to":       {p, "push:user", "", `{` + note + `}`, 400, 108, nil},
+		"no devices":              {p, "push:device", "", `{"device_ids":[],` + note + `}`, 400, 108, nil},
+		"nothing to push":         {p, "push:user", "", `{"user_ids":["ann"]}`, 400, 108, nil},
+		"a text to push":          {p, "push:user", "", `{"user_ids":["ann"],"notification":"hi"}`, 400, 107, nil},
+		"users that are no list":  {p, "push:user", "", `{"user_ids":"ann",` + note + `}`, 400, 107, nil},
+		"the client key may push": {p, "push:user", "", `{"user_ids":["ann"],` + note + `}`, 200, 0, []any{map[string]any{"_id": "ann"}}},
+		"a device":                {p, "push:device", "", `{"device_ids":["` + device + `"],` + note + `}`, 200, 0, []any{map[string]any{"_id": device}}},
+		"of another topic":        {p, "push:device", "", `{"device_ids":["` + device + `"],"topic":"game",` + note + `}`, 200, 0, []any{}},
+		"an unknown device": {p, "push:device", "", `{"device_ids":["d"],` + note + `}`, 200, 0, []any{
+			map[string]any{"_id": "d", "_type": "error", "name": "ResourceNotFound", "code": 110.0, "message": `there is no device "d"`, "info": map[string]any{"id": "d"}},
+		}},
+		"an unknown user": {p, "push:user", "", `{"user_ids":["u"],` + note + `}`, 200, 0, []any{
+			map[string]any{"_id": "u", "_type": "error", "name": "ResourceNotFound", "code": 110.0, "message": `there is no user "u"`, "info": map[string]any{"id": "u"}},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.wire.send(t, c.action, c.user, c.body)
+			if diff := cmp.Diff(c.result, got.Result); got.Status != c.status || got.Code != c.code || diff != "" {
+				t.Errorf("got %+v, want %d/%d %s", got, c.status, c.code, diff)
+			}
+		})
+	}
+	// To ann: both devices by her name, one by its id.
+	if n := p.count(t, "SELECT count(*) FROM app._job WHERE kind = $1", "push.send"); n != 3 {
+		t.Errorf("%d jobs", n)
+	}
+}
+
+func TestPush_NeedsAKey(t *testing.T) {
+	t.Parallel()
+	p := newPushWire(t)
+	for _, c := range []struct {
+		body string
+		code float64
+	}{{`{"action":"push:user","access_token":"ann"}`, 101}, {`{"action":"push:device","api_key":"wrong"}`, 103}} { // T7
+		w := httptest.NewRecorder()
+		p.door.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body)))
+		var got struct{ Error struct{ Code float64 } }
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 401 || got.Error.Code != c.code {
+			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+		}
 	}
 }
