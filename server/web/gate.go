@@ -47,6 +47,9 @@ type Caller struct {
 // Admin says whether the caller holds the master key or is a user with an admin role.
 func (c Caller) Admin() bool { return c.Master() || c.UserID != "" && c.session.Admin }
 
+// barred says that the account may not act, whatever for.
+func (c Caller) barred() bool { return c.session.Missing() != nil || c.session.Refused() != nil }
+
 // anonymous is what stays of a caller whose account may not act.
 func (c Caller) anonymous() Caller { return Caller{Actor: acl.Actor{Key: c.Key, Address: c.Address}} }
 
@@ -121,7 +124,7 @@ func (g *Gate) withToken(ctx context.Context, c Caller, token string) (Caller, e
 // that may not act.
 func (g *Gate) Optional(ctx context.Context, c Credentials) Caller {
 	caller, err := g.Authenticate(ctx, c)
-	if err != nil || caller.session.Refused() != nil {
+	if err != nil || caller.barred() {
 		return caller.anonymous()
 	}
 	return caller
@@ -197,7 +200,7 @@ func (g *Gate) ForFunction(ctx context.Context, c Credentials, userRequired, key
 		return caller, err
 	}
 	if !userRequired {
-		if caller.session.Refused() != nil {
+		if caller.barred() {
 			caller = caller.anonymous()
 		}
 		return caller, nil

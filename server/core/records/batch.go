@@ -191,6 +191,9 @@ func (s *Service) SaveTogether(ctx context.Context, t Together) (*Record, error)
 		if err != nil {
 			return err
 		}
+		if err := b.rows[0].err; err != nil {
+			return err
+		}
 		return s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
 			b.reset()
 			if t.Write != nil {

@@ -89,7 +89,7 @@ func constraintOf(keys []string) string {
 }
 
 // Start makes the fields of the auth keys exist and unique, and drops what was unique for keys of
-// before. It fails with users.not_unique when two users have the same.
+// before. Where users must be verified, it keeps them from saying so themselves. It fails with users.not_unique when two users have the same.
 func (s *Service) Start(ctx context.Context) error {
 	change := schema.Change{Type: "user"}
 	snap, err := s.c.Schema.Current(ctx)
@@ -109,7 +109,19 @@ func (s *Service) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.db.Tx(ctx, s.constrain)
+	if err := s.db.Tx(ctx, s.constrain); err != nil || !s.c.VerifyRequired {
+		return err
+	}
+	return s.db.Tx(ctx, s.guardVerified)
+}
+
+// guardVerified makes the rule about is_verified where there is none.
+func (s *Service) guardVerified(ctx context.Context, tx *pg.Tx) error {
+	n, err := tx.Exec(ctx, insertVerifiedRule)
+	if err != nil || n == 0 {
+		return err
+	}
+	return s.c.Schema.Raise(ctx, tx)
 }
 
 func (s *Service) constrain(ctx context.Context, tx *pg.Tx) error {

@@ -27,7 +27,7 @@ type Session struct {
 func (s *Session) Missing() error { return s.missing }
 
 // Refused says why the account may not act with this token, else nil: users.disabled (with what the
-// operator said), users.token_outdated after the password changed, users.account_missing.
+// operator said), users.token_outdated after the password changed.
 func (s *Session) Refused() error { return s.refused }
 
 // PasswordExpired says that the policy wants a new password first.
@@ -47,8 +47,8 @@ func (s *Service) Session(ctx context.Context, token string) (Session, error) {
 	out := Session{UserID: row.userID, Roles: row.roles, Admin: row.admin}
 	switch {
 	case row.missing:
+		s.forget(row.userID)
 		out.missing = fault.New(fault.AccountMissing, "users.account_missing", "the account of this access token is gone")
-		out.refused = out.missing
 	case row.standing.disabledAt(now):
 		out.refused = row.standing.disabledFault()
 	case row.standing.outdates(row.issued):

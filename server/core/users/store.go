@@ -201,6 +201,13 @@ const selectConstraints = `SELECT c.conname FROM pg_catalog.pg_constraint c
 	JOIN pg_catalog.pg_class t ON t.oid = c.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 	WHERE n.nspname = $1 AND t.relname = 'user' AND c.contype = 'u' AND starts_with(c.conname, $2) ORDER BY c.conname`
 
+// insertVerifiedRule keeps users from verifying themselves and each other, where nobody has made a rule.
+const insertVerifiedRule = `INSERT INTO app._record_field_access
+	(record_type, record_field, user_role, writable, readable, comparable, discoverable)
+	SELECT 'user', 'is_verified', '_any_user', false, true, true, true
+	WHERE NOT EXISTS (SELECT FROM app._record_field_access WHERE record_type = 'user' AND record_field = 'is_verified')
+	ON CONFLICT DO NOTHING`
+
 const lockSchema = `SELECT version FROM app._schema_version FOR UPDATE`
 
 func dropConstraint(name string) string {

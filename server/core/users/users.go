@@ -46,7 +46,7 @@ type Service struct {
 	lookups []lookup
 	hasher  *hasher
 	mu      sync.RWMutex
-	known   map[string]struct{} // ids whose row exists; rows of accounts are never removed
+	known   map[string]struct{} // ids whose row exists
 }
 
 // New returns a Service. Start must run before anybody signs up.
@@ -98,6 +98,13 @@ func (s *Service) remember(id string) {
 		clear(s.known)
 	}
 	s.known[strings.Clone(id)] = struct{}{}
+}
+
+// forget is for accounts that somebody removed from the database.
+func (s *Service) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
 }
 
 // Disable says whether an account may act; what was said before is replaced. An account that may act

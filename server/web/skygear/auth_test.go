@@ -316,7 +316,7 @@ func TestAuth_GoneAccount(t *testing.T) {
 	a.want(bob.Token, "record:query", `"record_type":"note"`, 500, gone) // even where no user is needed
 	a.want(bob.Token, "me", ``, 500, gone)
 	a.want(bob.Token, "open", ``, 200, `{"result":""}`)
-	if status, got := a.ask(bob.Token, "record:query", `"record_type":"note","api_key":"`+masterKey+`"`); status != 200 {
-		t.Errorf("the master key makes it again: %d %s", status, got)
-	}
+	a.want(bob.Token, "keyed", ``, 200, `{"result":""}`)
+	a.want(bob.Token, "personal", `"api_key":"`+masterKey+`"`, 200, `{"result":"`+bob.ID+`"}`) // T9: makes it again
+	a.want(bob.Token, "personal", ``, 200, `{"result":"`+bob.ID+`"}`)
 }

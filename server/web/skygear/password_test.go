@@ -242,6 +242,8 @@ func TestAuth_VerifyRequired(t *testing.T) {
 	a := appOn(t, db, false, func(c *users.Config) { c.VerifyRequired = true })
 	free.do("master", "schema:create", `"record_types":{"user":{"fields":[{"name":"is_verified","type":"boolean"}]},"note":{"fields":[]}}`)
 	people := map[string]auth{"bob": a.signUp("bob"), "ann": a.signUp("ann")}
+	sly := a.enter("nobody", "auth:signup", `"auth_data":{"username":"sly"},"password":"pw","profile":{"is_verified":true}`)
+	people["sly"] = sly
 	if _, err := db.Exec(t.Context(), `UPDATE app."user" SET is_verified = true WHERE _id = $1`, people["ann"].ID); err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +259,8 @@ func TestAuth_VerifyRequired(t *testing.T) {
 		{"log-out", "{bob}", "auth:logout", ``, 200, `{"result":{"status":"OK"}}`},
 		{"nobody", "nobody", "record:query", `"record_type":"note"`, 200, `{"result":[]}`},
 		{"verified", "{ann}", "record:save", `"records":[{"_id":"note/1"}]`, 200, `{"result":[{"_id":"note/1","…":0}]}`},
+		{"one user does not verify another", "{ann}", "record:save", `"records":[{"_id":"user/{sly.id}","is_verified":true}]`, 200, `{"result":[{"_id":"user/{sly.id}","…":0}]}`},
+		{"nor oneself at the sign-up", "{sly}", "me", ``, 403, refused},
 		{"verified function", "{ann}", "personal", ``, 200, `{"result":"{ann.id}"}`},
 		{"verified me", "{ann}", "me", ``, 200, anyAuth},
 		{"the master key", "master as {bob.id}", "record:save", `"records":[{"_id":"note/2"}]`, 200, `{"result":[{"_id":"note/2","…":0}]}`},
