@@ -5,7 +5,7 @@
 // A record type is a table of the app's schema whose name does not start with "_"; the catalogue of
 // PostgreSQL is the only truth. A Snapshot of it is kept in memory and never changes. Whoever changes
 // types or rules raises app._schema_version in the same transaction and notifies the other servers;
-// writers also compare the version inside their statement, so a lost notice costs a retry, no error.
+// statements on records also compare the version, so a late notice costs a retry, no error.
 //
 // Invariants: changes happen one after another (the version row is locked); nothing is ever altered,
 // widened or dropped by Ensure; what the server itself needs (_schema_kept) stays; names are at most 63 bytes, which PostgreSQL would cut silently; tables

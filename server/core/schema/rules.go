@@ -81,12 +81,8 @@ func (s *Service) SetFieldRules(ctx context.Context, rules []FieldRule) ([]Field
 		if _, err := tx.Exec(ctx, deleteFieldAccess); err != nil {
 			return err
 		}
-		for _, r := range rules {
-			if _, err := tx.Exec(ctx, insertFieldAccess, r.Type, r.Field, r.Viewer, r.Writable, r.Readable, r.Comparable, r.Discoverable); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := tx.Exec(ctx, insertFieldAccess, ruleColumns(rules)...)
+		return err
 	})
 }
 

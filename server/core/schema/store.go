@@ -94,7 +94,8 @@ const (
 	ON CONFLICT (record_type) DO UPDATE SET default_access = excluded.default_access`
 	deleteFieldAccess = `DELETE FROM app._record_field_access`
 	insertFieldAccess = `INSERT INTO app._record_field_access
-	(record_type, record_field, user_role, writable, readable, comparable, discoverable) VALUES ($1, $2, $3, $4, $5, $6, $7)`
+	(record_type, record_field, user_role, writable, readable, comparable, discoverable)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bool[], $6::bool[], $7::bool[])`
 )
 
 // catalogColumn is a row of selectColumns.
@@ -167,6 +168,21 @@ func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
 	}
 	s.guard(rules)
 	return err
+}
+
+// ruleColumns are the arguments of insertFieldAccess.
+func ruleColumns(rules []FieldRule) []any {
+	var types, fields, viewers []string
+	var writable, readable, comparable, discoverable []bool
+	for _, r := range rules {
+		types, fields, viewers = append(types, r.Type), append(fields, r.Field), append(viewers, r.Viewer)
+		writable, readable = append(writable, r.Writable), append(readable, r.Readable)
+		comparable, discoverable = append(comparable, r.Comparable), append(discoverable, r.Discoverable)
+	}
+	return []any{
+		pg.Array(types), pg.Array(fields), pg.Array(viewers),
+		pg.Array(writable), pg.Array(readable), pg.Array(comparable), pg.Array(discoverable),
+	}
 }
 
 func readFieldRules(ctx context.Context, q pg.Querier) ([]FieldRule, error) {
