@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"crema/server/base/fault"
@@ -12,16 +13,12 @@ import (
 
 func (a *App) openAssets(ctx context.Context) error {
 	c := a.c.Assets
-	secret := c.Secret.Reveal()
-	if secret == "" {
-		secret = a.derive("asset signatures")
-	}
 	store, err := a.assetStore(ctx)
 	if err != nil {
 		return err
 	}
 	a.rooms.assets = assets.New(assets.Config{
-		DB: a.db, Store: store, Secret: secret, URLPrefix: a.filesURL, Public: c.Public, MaxSize: c.MaxBytes, Log: a.log,
+		DB: a.db, Store: store, Secret: a.assetSecret(), URLPrefix: a.filesURL, Public: c.Public, MaxSize: c.MaxBytes, Log: a.log,
 	})
 	a.rooms.assets.Start(ctx)
 	a.onStop(func(context.Context) { a.rooms.assets.Stop() })
@@ -63,4 +60,21 @@ func (a *App) filesURL() string {
 		return a.c.Assets.URLPrefix
 	}
 	return a.publicURL() + "/files"
+}
+
+// assetSecret signs the URLs of files: the configured secret, or one of the app's own.
+func (a *App) assetSecret() string {
+	if s := a.c.Assets.Secret.Reveal(); s != "" {
+		return s
+	}
+	return a.derive("asset signatures")
+}
+
+// assetEnvironment is what functions need to sign URLs of files themselves. Wherever the bytes are, the
+// URLs are those of a folder.
+func (a *App) assetEnvironment() map[string]string {
+	return map[string]string{
+		"ASSET_STORE": "fs", "ASSET_STORE_PUBLIC": strconv.FormatBool(a.c.Assets.Public),
+		"ASSET_STORE_URL_PREFIX": a.filesURL(), "ASSET_STORE_SECRET": a.assetSecret(),
+	}
 }

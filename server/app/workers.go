@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,7 @@ func (a *App) workerEnvironment() map[string]string {
 	if a.c.Stripe.Sandbox() {
 		env["STRIPE_API_BASE"] = a.rooms.sandboxURL
 	}
+	maps.Copy(env, a.assetEnvironment())
 	return env
 }
 

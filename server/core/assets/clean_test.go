@@ -152,6 +152,16 @@ func TestReceive_GivenUpMeanwhile(t *testing.T) {
 	if r.stored(t) != 0 {
 		t.Errorf("%d files", r.stored(t))
 	}
+	if err := r.receive(t, a.Name, "there"); err != nil {
+		t.Fatal(err)
+	}
+	operator := acl.WithActor(t.Context(), acl.Actor{Key: acl.MasterKey})
+	if _, err := r.Receive(operator, a.Name, "text/plain", io.MultiReader(strings.NewReader("x"), body)); !fault.HasCode(err, fault.Duplicate) {
+		t.Errorf("a replacement: %v", err)
+	}
+	if r.stored(t) != 1 || r.count(t, "_asset_unused") != 0 {
+		t.Errorf("%d files, %d notes: what was not replaced must stay", r.stored(t), r.count(t, "_asset_unused"))
+	}
 }
 
 // readerFunc does something at the end of a file.

@@ -285,18 +285,22 @@ func TestUpload_IsNotUnderTheLimitsOfOtherRequests(t *testing.T) {
 func TestUpload_RefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
-	c := s.dial(t)
-	_, err := io.WriteString(c, "PUT /files/x HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 900000\r\nExpect: 100-continue\r\n\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != 401 {
-		t.Errorf("%d", resp.StatusCode)
+	a := s.upload(t, "a.txt", "text/plain", "hello")
+	for key, want := range map[string]int{"wrong": 401, doortest.APIKey: 409} {
+		c := s.dial(t)
+		_, err := io.WriteString(c, "PUT "+a.PostRequest.Action+" HTTP/1.1\r\nHost: x\r\nX-Skygear-Api-Key: "+key+
+			"\r\nContent-Type: text/plain\r\nContent-Length: 900000\r\nExpect: 100-continue\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%d, want %d", resp.StatusCode, want)
+		}
 	}
 }
 
@@ -305,24 +309,31 @@ func TestRead_PathsDoNotEscape(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *assets.Config) { c.Public = true })
 	s.upload(t, "a.txt", "text/plain", "hello")
+	uploaded := s.stored(t)[0]
 	if err := os.WriteFile(filepath.Join(s.dir, "keys.json"), []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// Rows as a database from elsewhere may have them.
-	for _, id := range []string{"../keys.json", "keys.json", "incoming", "incoming/x", "/keys.json", "link", "folder"} {
+	for _, id := range []string{"../keys.json", "keys.json", "incoming", "incoming/x", "/keys.json", "link", "inner", "folder"} {
 		if _, err := s.db.Exec(t.Context(), "INSERT INTO app._asset (id, content_type, size) VALUES ($1, 'text/plain', 6)", id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("../keys.json", filepath.Join(s.dir, "files", "link")); err != nil {
+	inner, err := filepath.Rel(filepath.Join(s.dir, "files"), uploaded)
+	if err != nil {
 		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"link": "../keys.json", "inner": inner} {
+		if err := os.Symlink(to, filepath.Join(s.dir, "files", link)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Mkdir(filepath.Join(s.dir, "files", "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{
 		"", "..", "../keys.json", "%2e%2e/keys.json", "..%2fkeys.json", "%2e%2e%2fkeys.json", "x/../../keys.json", ".+./keys.json", "//keys.json", "./keys.json",
-		"incoming", "incoming/x", "link", "folder", "..%5ckeys.json", "%00", "a%00b", "%ff", "....//keys.json",
+		"incoming", "incoming/x", "link", "inner", "folder", "..%5ckeys.json", "%00", "a%00b", "%ff", "....//keys.json",
 	} {
 		c := s.dial(t)
 		if _, err := io.WriteString(c, "GET /files/"+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
