@@ -11,12 +11,13 @@ import (
 
 	"crema/server/web"
 	"crema/server/web/checkout"
+	"crema/server/web/handlers"
 	"crema/server/web/rpc"
 	"crema/server/web/skygear"
 	"crema/server/web/skygear/files"
 )
 
-// handler hangs the doors on the path space. What no door owns by its path is shared: a file of the
+// handler hangs the doors on the path space. What no door owns by its path is shared: an HTTP handler of the app, a file of the
 // site where there is one and the client reads, else the wire.
 func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
@@ -36,7 +37,7 @@ func (a *App) handler() http.Handler {
 	a.openSockets(gate).Register(r)
 	files.New(a.rooms.assets, gate).Register(r)
 	r.Mount("/sdk", skygear.SDK())
-	rest := a.rest(wire)
+	rest := a.rest(wire, handlers.New(handlers.Config{Functions: a.rooms.functions, Gate: gate, MaxBody: a.c.BodyLimit}))
 	r.NotFound(rest)
 	r.MethodNotAllowed(rest)
 	// Around the router and not inside: the router then uses the routing context that the stack has made.
@@ -65,8 +66,13 @@ func (a *App) paymentsHealth(ctx context.Context) (body any, well bool, err erro
 	return h, h.Status == "ok", err
 }
 
-func (a *App) rest(wire http.Handler) http.HandlerFunc {
+func (a *App) rest(wire http.Handler, own *handlers.Door) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := own.Match(r); ok {
+			web.NameRoute(r, "handler")
+			h.ServeHTTP(w, r)
+			return
+		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			if r.URL.Path == "/" { // a page or the wire's answer
 				w.Header()["Vary"] = []string{"Accept"}

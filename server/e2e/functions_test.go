@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,6 +115,78 @@ skygearCloud.op('missing', () => { throw new skygearCloud.SkygearError('no such 
 	} {
 		if c.Status != c.status || !strings.Contains(c.Body, c.want) {
 			t.Errorf("got %+v, want %d %s", c.reply, c.status, c.want)
+		}
+	}
+}
+
+// copied are the shop's own functions.
+func copied(t *testing.T, names ...string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(testkit.Root(), "lambdas", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	return files
+}
+
+func TestFunctions_TheShopsOwn(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	needProgram(t, "node")
+	s := testkit.StartServer(t, appWith(t, copied(t, "shipping.py", "roasting.js")), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	for path, want := range map[string]string{
+		"/shipping/quote?country=us&grams=250":   `200 {"country": "US", "grams": 250, "currency": "usd", "options": [{"service": "standard", "price": 495,`,
+		"/shipping/quote?country=US&grams=2500":  `"price": 0`,
+		"/shipping/quote?country=DE&grams=1001":  `"price": 2695`,
+		"/shipping/quote?country=D&grams=1":      `400 {"error": "country`,
+		"/shipping/quote?country=DE&grams=99999": `400 {"error": "grams`,
+		"/shipping/quote?country=DE&grams=x":     `400 {"error": "grams`,
+	} {
+		if got := get(t, s.URL+path); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	for ordered, want := range map[string]string{
+		`"2026-11-23T12:00:00Z"`: `{"roasted":"2026-11-24","leaves":"2026-11-25"}`,
+		`"2026-11-24T06:59:00Z"`: `{"roasted":"2026-11-24","leaves":"2026-11-25"}`,
+		`"2026-11-24T07:00:00Z"`: `{"roasted":"2026-11-27","leaves":"2026-11-28"}`,
+		`"soon"`:                 `"code":108`,
+	} {
+		if r := lambda(t, s, "next_roast", `{"ordered": `+ordered+`}`); !strings.Contains(r.Body, want) {
+			t.Errorf("ordered %s: %+v, want %s", ordered, r, want)
+		}
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(resp.StatusCode) + " " + string(b)
+}
+
+func TestFunctions_WithoutAnInterpreterTheShopOpens(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, appWith(t, copied(t, "shipping.py", "roasting.js")),
+		"DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test", "PATH=/nowhere")
+	if got := get(t, s.URL+"/healthz"); !strings.HasPrefix(got, "200") {
+		t.Error(got)
+	}
+	log := s.Log()
+	for _, want := range []string{"python3, which is not installed", "node, which is not installed"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log does not say %q:\n%s", want, log)
 		}
 	}
 }

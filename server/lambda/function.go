@@ -16,6 +16,7 @@ type Function struct {
 	Timeout      time.Duration // 0: the server's default, 60 s
 	In           reflect.Type  // struct type of the arguments; nil with AnyArgs
 	AnyArgs      bool          // the arguments are any JSON; made by Raw
+	Methods      []string      // of an HTTP handler, whose Name is its path and whose arguments are a Request; made by HTTP
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
 }
 
@@ -50,6 +51,24 @@ func Raw(name string, run func(ctx context.Context, c *Call, args json.RawMessag
 	f := Function{Name: name, AnyArgs: true}
 	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (any, error) { return run(ctx, c, args) }
 	return f.with(opts)
+}
+
+// HTTP declares a handler: it answers requests of these methods at the path, which begins without "/". A path
+// that ends with "/" takes all below it that no other one takes. The answer is sent as it is.
+func HTTP(path string, methods []string, fn func(context.Context, *Call, Request) (Response, error), opts ...Option) Function {
+	f := Raw(path, func(ctx context.Context, c *Call, args json.RawMessage) (json.RawMessage, error) {
+		var r Request
+		if err := json.Unmarshal(args, &r); err != nil {
+			return nil, err
+		}
+		answer, err := fn(ctx, c, r)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	}, opts...)
+	f.Methods = methods
+	return f
 }
 
 func (f Function) with(opts []Option) Function {

@@ -171,6 +171,20 @@ func (r *run) newCall(ctx context.Context) *lambda.Call {
 	return &r.call
 }
 
+// payloadKey is where ctx keeps what WithPayload gave it.
+type payloadKey struct{}
+
+// WithPayload adds the whole body of a request of Skygear's wire, an object. Functions made with lambda.Raw
+// get it as Call.Payload: JavaScript functions have always seen all of it, not only "args".
+func WithPayload(ctx context.Context, body json.RawMessage) context.Context {
+	return context.WithValue(ctx, payloadKey{}, body)
+}
+
+func payload(ctx context.Context) json.RawMessage {
+	body, _ := ctx.Value(payloadKey{}).(json.RawMessage)
+	return body
+}
+
 func encode(v any) outcome {
 	if text, ok := v.(json.RawMessage); ok {
 		return outcome{result: text}

@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"encoding/json"
 	"maps"
 	"strings"
 	"unicode/utf8"
@@ -34,6 +35,14 @@ func check(args []byte, sh *shape) error {
 	}
 	if c.space(); c.at < len(args) {
 		return c.syntax("only one JSON object is expected")
+	}
+	return nil
+}
+
+// checkAny refuses arguments that are no JSON. Their types are the function's own task.
+func checkAny(args json.RawMessage) error {
+	if !json.Valid(args) {
+		return fault.New(fault.BadRequest, "functions.bad_json", "the arguments are not valid JSON")
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type Service struct {
 	config    Config
 	store     store
 	byName    map[string]*function
+	routes    routes
 	calls     tracker
 	watch     deadline.Watch
 	abandoned atomic.Int64
@@ -66,11 +67,16 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 	if c.Payments == nil {
 		c.Payments = func(acl.Actor) lambda.Payments { return noPayments{} }
 	}
-	byName, err := register(c, fns)
+	lambdas, handlers := split(fns)
+	byName, err := register(c, lambdas)
 	if err != nil {
 		return nil, err
 	}
-	return &Service{config: c, store: store{db: c.DB, clock: c.Now}, byName: byName, calls: newTracker()}, nil
+	routes, err := route(c, handlers)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{config: c, store: store{db: c.DB, clock: c.Now}, byName: byName, routes: routes, calls: newTracker()}, nil
 }
 
 // Names returns the names of all functions, sorted.
@@ -142,12 +148,8 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 	if err != nil {
 		return nil, nil, err
 	}
-	actor := acl.FromContext(ctx)
-	if f.UserRequired && actor.UserID == "" && !actor.Master() {
-		return nil, nil, fault.New(fault.Unauthenticated, "functions.user_required", "log in first; function %s is for users only", f.Name)
-	}
-	if f.KeyRequired && actor.UserID == "" && actor.Key == acl.NoKey {
-		return nil, nil, fault.New(fault.Unauthenticated, "functions.key_required", "send the API key; function %s needs it", f.Name)
+	if err := f.refuse(acl.FromContext(ctx)); err != nil {
+		return nil, nil, err
 	}
 	if isBlank(args) {
 		args = json.RawMessage("{}")
@@ -156,6 +158,17 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 		return f, args, checkAny(args)
 	}
 	return f, args, check(args, f.args)
+}
+
+// refuse says why a caller must not call f.
+func (f *function) refuse(actor acl.Actor) error {
+	if f.UserRequired && actor.UserID == "" && !actor.Master() {
+		return fault.New(fault.Unauthenticated, "functions.user_required", "log in first; function %s is for users only", f.Name)
+	}
+	if f.KeyRequired && actor.UserID == "" && actor.Key == acl.NoKey {
+		return fault.New(fault.Unauthenticated, "functions.key_required", "send the API key; function %s needs it", f.Name)
+	}
+	return nil
 }
 
 // Running returns how many calls are going on, those that were abandoned included.

@@ -69,6 +69,38 @@ func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
 	return &function{Function: fn, args: args, log: log.With("function", fn.Name).Handler()}, nil
 }
 
+// Merge adds functions of another source to those that are there. What cannot be added is left out and
+// told, with reason functions.bad_function: it never takes the place of a function that is there.
+func Merge(have, more []lambda.Function) (all []lambda.Function, problems []error) {
+	known, paths, quiet := map[string]*function{}, routes{}, slog.New(slog.DiscardHandler)
+	for _, fn := range have {
+		if fn.Methods == nil {
+			known[canonical(fn.Name)] = &function{Function: fn}
+		} else if err := paths.add(fn, quiet); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	all = have
+	for _, fn := range more {
+		err := named(fn)
+		switch {
+		case fn.Methods != nil:
+			err = paths.add(fn, quiet)
+		case err == nil:
+			err = collision(known, fn.Name)
+		}
+		if err != nil {
+			problems = append(problems, fault.New(fault.NotConfigured, "functions.bad_function", "%s", err))
+			continue
+		}
+		if fn.Methods == nil {
+			known[canonical(fn.Name)] = &function{Function: fn}
+		}
+		all = append(all, fn)
+	}
+	return all, problems
+}
+
 func collision(known map[string]*function, name string) error {
 	switch other := known[canonical(name)]; {
 	case other == nil:

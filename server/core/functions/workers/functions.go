@@ -8,20 +8,36 @@ import (
 	"crema/server/lambda"
 )
 
-// Functions are the pool's lambdas, to be registered beside those in Go.
+// Functions are the pool's lambdas and HTTP handlers, to be registered beside those in Go.
 func (p *Pool) Functions() []lambda.Function {
+	r := p.Registered()
 	var all []lambda.Function
-	for _, d := range p.Registered().Ops {
-		var options []lambda.Option
-		if d.KeyRequired {
-			options = append(options, lambda.KeyRequired())
-		}
-		if d.UserRequired {
-			options = append(options, lambda.UserRequired())
-		}
-		all = append(all, lambda.Raw(d.Name, p.op(d.Name), options...))
+	for _, d := range r.Ops {
+		all = append(all, lambda.Raw(d.Name, p.op(d.Name), d.options()...))
+	}
+	for _, d := range r.Handlers {
+		f := lambda.Raw(d.Name, p.handler(d.Name), d.options()...)
+		f.Methods = append([]string{}, d.Methods...)
+		all = append(all, f)
 	}
 	return all
+}
+
+func (d Declared) options() (options []lambda.Option) {
+	if d.KeyRequired {
+		options = append(options, lambda.KeyRequired())
+	}
+	if d.UserRequired {
+		options = append(options, lambda.UserRequired())
+	}
+	return options
+}
+
+// handler answers a request. Wire: param is the request, and so are the arguments.
+func (p *Pool) handler(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
+	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
+		return p.Call(ctx, Handler, name, args, callerOf(c))
+	}
 }
 
 // op calls a lambda. Wire: the function gets the whole body of the request, of which Python takes args; who

@@ -151,7 +151,7 @@ def find_prctl():
 
 def preload(names):
     """Import what functions use. What fails here fails again, and is told, where a function imports it."""
-    for name in names:
+    for name in ["skygear", "skygear.transmitter"] + names:
         try:
             importlib.import_module(name)
         except BaseException:

@@ -1,8 +1,6 @@
 """Calls the server from functions."""
 import datetime
 import json
-import urllib.error
-import urllib.request
 
 from .__version__ import __version__
 from .database import Database
@@ -99,6 +97,9 @@ def _through_the_server(body):
 
 
 def _over_http(url, body, timeout):
+    import urllib.error  # slow to import, and seldom needed
+    import urllib.request
+
     request = urllib.request.Request(url, data=body, method="POST", headers={
         "Content-Type": "application/json", "Accept": "application/json",
         "X-Skygear-SDK-Version": "py-skygear/" + __version__,

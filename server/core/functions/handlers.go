@@ -1,0 +1,135 @@
+package functions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"crema/server/base/fault"
+	"crema/server/core/acl"
+	"crema/server/lambda"
+)
+
+// routes are the HTTP handlers by path and method. Paths begin with "/".
+type routes map[string]map[string]*function
+
+// Handler is an HTTP handler that a request goes to.
+type Handler struct {
+	lambda.Function
+	service  *Service
+	function *function
+}
+
+// Methods that a handler may take. OPTIONS and HEAD are the server's.
+var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
+
+// split tells HTTP handlers from lambdas.
+func split(fns []lambda.Function) (lambdas, handlers []lambda.Function) {
+	for _, fn := range fns {
+		if fn.Methods != nil {
+			handlers = append(handlers, fn)
+		} else {
+			lambdas = append(lambdas, fn)
+		}
+	}
+	return lambdas, handlers
+}
+
+// route compiles the handlers or reports every fault of all of them.
+func route(c Config, handlers []lambda.Function) (routes, error) {
+	all := routes{}
+	var faults []string
+	for _, fn := range handlers {
+		if fn.Timeout == 0 {
+			fn.Timeout = c.Timeout
+		}
+		if err := all.add(fn, c.Log); err != nil {
+			faults = append(faults, err.Error())
+		}
+	}
+	if len(faults) > 0 {
+		return nil, fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(faults, "; "))
+	}
+	return all, nil
+}
+
+// add adds a handler. One declaration may stand for each method, with the same path.
+func (r routes) add(fn lambda.Function, log *slog.Logger) error {
+	path := pathOf(fn.Name)
+	if len(path) > maxName || path == "/" || strings.ContainsAny(path, "?#% \x00") {
+		return fmt.Errorf("handler %.64q: a path has parts joined by /, at most %d bytes, and no ?, #, %% or blank", fn.Name, maxName)
+	}
+	f := &function{Function: fn, log: log.With("handler", path).Handler()}
+	for _, m := range fn.Methods {
+		m = strings.ToUpper(m)
+		if !slices.Contains(methods, m) {
+			return fmt.Errorf("handler %s: it takes the method %.20q; possible are %s", path, m, strings.Join(methods, ", "))
+		}
+		if r[path][m] != nil {
+			return fmt.Errorf("handler %s is declared twice for %s", path, m)
+		}
+		if r[path] == nil {
+			r[path] = map[string]*function{}
+		}
+		r[path][m] = f
+	}
+	return nil
+}
+
+// pathOf is the path of a handler's name. Wire: ":" counts as "/", and "/" is put in front.
+func pathOf(name string) string {
+	return "/" + strings.TrimPrefix(strings.ReplaceAll(name, ":", "/"), "/")
+}
+
+// Handler finds the handler of a path: the one of just this path, else the one of the longest path above it
+// that ends with "/". ok is false when no handler has to do with the path. Otherwise redirect is where the
+// client should go instead, or err says that the method is not taken (functions.no_method).
+func (s *Service) Handler(method, path string) (h Handler, redirect string, ok bool, err error) {
+	if len(s.routes) == 0 {
+		return Handler{}, "", false, nil
+	}
+	byMethod := s.routes[path]
+	for at := path; byMethod == nil && at != ""; {
+		if byMethod = s.routes[at+"/"]; byMethod != nil && at == path {
+			return Handler{}, path + "/", true, nil
+		}
+		at = at[:strings.LastIndexByte(at, '/')]
+	}
+	if byMethod == nil {
+		return Handler{}, "", false, nil
+	}
+	f := byMethod[method]
+	if f == nil {
+		return Handler{}, "", true, fault.New(fault.UnknownOperation, "functions.no_method", "%s takes no %.20s", path, method)
+	}
+	return Handler{Function: f.Function, service: s, function: f}, "", true, nil
+}
+
+// Serve runs the handler for the actor of ctx, on this goroutine; respond gets the answer, once, as with
+// Service.Serve.
+func (h Handler) Serve(ctx context.Context, r lambda.Request, respond func(lambda.Response, error)) {
+	if err := h.function.refuse(acl.FromContext(ctx)); err != nil {
+		respond(lambda.Response{}, err)
+		return
+	}
+	if r.Body == nil {
+		r.Body = []byte{}
+	}
+	args, err := json.Marshal(r)
+	if err != nil {
+		respond(lambda.Response{}, fault.Wrap(err, fault.BadRequest, "functions.bad_request", "the request cannot be passed on"))
+		return
+	}
+	h.service.serve(ctx, h.function, args, func(result json.RawMessage, err error) {
+		var answer lambda.Response
+		if err == nil {
+			if err = json.Unmarshal(result, &answer); err != nil {
+				err = fault.Wrap(err, fault.Internal, "functions.bad_response", "the handler's answer is malformed")
+			}
+		}
+		respond(answer, err)
+	})
+}
