@@ -16,6 +16,12 @@ import (
 // routes are the HTTP handlers by path and method. Paths begin with "/".
 type routes map[string]map[string]*function
 
+// Request and Response are what handlers are asked and answer, under names that doors may use.
+type (
+	Request  = lambda.Request
+	Response = lambda.Response
+)
+
 // Handler is an HTTP handler that a request goes to.
 type Handler struct {
 	lambda.Function
@@ -110,9 +116,9 @@ func (s *Service) Handler(method, path string) (h Handler, redirect string, ok b
 
 // Serve runs the handler for the actor of ctx, on this goroutine; respond gets the answer, once, as with
 // Service.Serve.
-func (h Handler) Serve(ctx context.Context, r lambda.Request, respond func(lambda.Response, error)) {
+func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, error)) {
 	if err := h.function.refuse(acl.FromContext(ctx)); err != nil {
-		respond(lambda.Response{}, err)
+		respond(Response{}, err)
 		return
 	}
 	if r.Body == nil {
@@ -120,11 +126,11 @@ func (h Handler) Serve(ctx context.Context, r lambda.Request, respond func(lambd
 	}
 	args, err := json.Marshal(r)
 	if err != nil {
-		respond(lambda.Response{}, fault.Wrap(err, fault.BadRequest, "functions.bad_request", "the request cannot be passed on"))
+		respond(Response{}, fault.Wrap(err, fault.BadRequest, "functions.bad_request", "the request cannot be passed on"))
 		return
 	}
 	h.service.serve(ctx, h.function, args, func(result json.RawMessage, err error) {
-		var answer lambda.Response
+		var answer Response
 		if err == nil {
 			if err = json.Unmarshal(result, &answer); err != nil {
 				err = fault.Wrap(err, fault.Internal, "functions.bad_response", "the handler's answer is malformed")

@@ -9,7 +9,6 @@ import (
 	"crema/server/base/fault"
 	"crema/server/core/acl"
 	"crema/server/core/functions"
-	"crema/server/lambda"
 	"crema/server/web"
 )
 
@@ -65,8 +64,8 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, h functions.Handler
 func (d *Door) run(ctx context.Context, w http.ResponseWriter, r *http.Request, h functions.Handler, body []byte) {
 	header := r.Header.Clone()
 	header.Set("Host", r.Host)
-	in := lambda.Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: header, Body: body}
-	h.Serve(ctx, in, func(answer lambda.Response, err error) {
+	in := functions.Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: header, Body: body}
+	h.Serve(ctx, in, func(answer functions.Response, err error) {
 		late := err != nil && fault.Is(err, "functions.timeout")
 		if late { // the connection is busy until the function ends
 			w.Header().Set("Connection", "close")
@@ -87,7 +86,7 @@ var ours = map[string]bool{
 	"Connection": true, "Content-Length": true, "Keep-Alive": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
 }
 
-func write(w http.ResponseWriter, answer lambda.Response) {
+func write(w http.ResponseWriter, answer functions.Response) {
 	for name, values := range answer.Header {
 		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 		if ours[name] {
