@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,9 +59,29 @@ func report(t *testing.T, verdicts []verdict) {
 	}
 }
 
+// startForSkygear starts a server whose type "ledger" has a column of a type that the server does not know.
 func startForSkygear(t *testing.T) *testkit.Server {
 	t.Helper()
-	return testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t), "CUSTOM_TOKEN_SECRET="+customTokenSecret)
+	s := testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t), "CUSTOM_TOKEN_SECRET="+customTokenSecret)
+	createType(t, s, "ledger")
+	if out, err := s.Run(t, "psql", "-c", `ALTER TABLE ledger ADD price money DEFAULT 5`); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	createType(t, s, "other") // the server looks at all tables again
+	return s
+}
+
+func createType(t *testing.T, s *testkit.Server, name string) {
+	t.Helper()
+	body := `{"api_key":"` + s.MasterKey + `","record_types":{"` + name + `":{"fields":[{"name":"title","type":"string"}]}}}`
+	res, err := http.Post(s.URL+"/schema/create", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("schema:create answers %s", res.Status)
+	}
 }
 
 // verdictsOf runs skygear/node.mjs and returns what each case reported, in order.

@@ -19,7 +19,7 @@ export function npm(skygear) {
     pubsubTellsHandlers: false, // so does pubsub.hasHandlers()
     keepsNoACL: false, // a record without an ACL gets one as it is read
     buffers: !inPage, // files are Buffers, not Blobs
-    lacks: (api) => !inPage && windows.includes(api),
+    lacks: (api) => api === 'ours' || (!inPage && windows.includes(api)),
     // gaps are the public calls that no case has made.
     gaps: () => [...unmade].filter((name) => inPage || !windows.includes(name)),
     create(storage) {

@@ -52,3 +52,12 @@ test('push: what is missing', async (w) => {
   same(message, 'Failed to infer type, please supply a value');
   await refused((await w.client()).push.registerDevice('token', 'ios'), { status: 401, code: 101 });
 }, { needs });
+test('push: sending, without a service for it', async (w) => {
+  const client = await w.user();
+  const notice = { apns: { aps: { alert: 'hi' } }, gcm: { notification: { body: 'hi' } } };
+  const unconfigured = { status: 500, code: 10003 };
+  await refused(client.push.sendToUser([client.auth.currentUser, 'someone'], notice), unconfigured);
+  await refused(client.push.sendToUser('someone', notice, 'topic'), unconfigured);
+  await refused(client.push.sendToDevice('device', notice), unconfigured);
+  await refused(client.push.sendToDevice(['device'], notice, 'topic'), unconfigured);
+}, { needs });

@@ -94,3 +94,15 @@ test('values: a sequence counts', async (w) => {
   same((await client.publicDB.save(new Ticket({ number: new Sequence() }))).number, 42);
   same(new Sequence().toJSON(), { $type: 'seq' });
 });
+
+// The table "ledger" has a column price of type money.
+test('values: of a type that the server does not know', async (w) => {
+  const client = await w.user();
+  const Ledger = w.any.Record.extend('ledger');
+  const ledger = await client.publicDB.save(new Ledger({ title: 'x' }));
+  const found = await client.publicDB.getRecordByID(ledger.id);
+  same([found.title, found.price.underlyingType, found.price.toJSON()], ['x', 'money', { $type: 'unknown', $underlying_type: 'money' }]);
+  found.title = 'y';
+  const saved = await client.publicDB.save(found);
+  same([saved.title, saved.price.underlyingType], ['y', 'money']);
+});

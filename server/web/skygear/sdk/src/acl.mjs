@@ -36,8 +36,8 @@ function userID(user) {
 export class ACL {
   constructor(entries) {
     this.public = entries ? null : 'read';
-    this.roles = {};
-    this.users = {};
+    this.roles = Object.create(null);
+    this.users = Object.create(null);
     this.others = []; // entries that only the server understands
     for (const entry of entries || []) {
       const {role, user_id: user, level = 'read'} = entry;

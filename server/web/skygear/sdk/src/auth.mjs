@@ -120,7 +120,7 @@ export class Auth {
     try {
       this._token = storage.getItem(TOKEN);
       const user = storage.getItem(USER);
-      this._user = user && new UserRecord(JSON.parse(user));
+      this._user = user ? new UserRecord(JSON.parse(user)) : null;
     } catch (cause) {
       console.warn('skygear: cannot restore the user', cause);
     }
@@ -128,7 +128,7 @@ export class Auth {
 
   // _drop forgets the user whose token the server no longer takes, unless another one has logged in meanwhile.
   _drop(token) {
-    if (token === this._token) this._set(null, null);
+    if (token && token === this._token) this._set(null, null);
   }
 
   _set(user, token) {

@@ -30,7 +30,7 @@ export class Database {
   async save(records, {atomic} = {}) {
     const list = Array.isArray(records) ? records : [records];
     if (list.some((record) => !record)) throw new Error('Invalid input, unable to save undefined and null');
-    await Promise.all(list.map((record) => this._uploadAssets(record)));
+    await uploadAll(this._client, list);
     const {result} = await this._request('record:save', {
       ...(atomic && {atomic}), records: list.map((record) => record.toTruncatedJSON()),
     });
@@ -59,10 +59,6 @@ export class Database {
 
   uploadAsset(asset) { return uploadAsset(this._client, asset); }
 
-  async _uploadAssets(record) {
-    await Promise.all(record.attributeKeys.map(async (key) => { record[key] = await uploadAll(this._client, record[key]); }));
-  }
-
   _request(action, params) { return this._client.makeRequest(action, {database_id: this.dbID, ...params}); }
 }
 
@@ -83,7 +79,8 @@ function errorOf(json) { return json._type === 'error' ? json : undefined; }
 
 // uploadAsset stores the file of an asset and resolves with the asset as records keep it.
 async function uploadAsset(client, {name, contentType, file}) {
-  const blob = file instanceof Blob ? file : new Blob([file], {type: contentType});
+  if (!file) throw new Error(`${name} has no file to upload`);
+  const blob = file instanceof Blob && file.type === contentType ? file : new Blob([file], {type: contentType});
   const {result} = await client.makeRequest('asset:put', {filename: name, 'content-type': contentType, 'content-size': blob.size});
   const {action, 'extra-fields': fields} = result['post-request'];
   const form = new FormData();
@@ -94,10 +91,13 @@ async function uploadAsset(client, {name, contentType, file}) {
   return Asset.fromJSON(result.asset);
 }
 
-// uploadAll replaces the assets that have a file, at any depth, by stored ones.
+// uploadAll replaces the assets that have a file, at any depth, by stored ones. Records change, other values are copied.
 export async function uploadAll(client, value) {
   if (value instanceof Asset) return value.file ? uploadAsset(client, value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((item) => uploadAll(client, item)));
+  if (value instanceof Record) {
+    await Promise.all(value.attributeKeys.map(async (key) => { value[key] = await uploadAll(client, value[key]); }));
+  }
   if (value instanceof Object && value.constructor === Object) {
     return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([key, item]) => [key, await uploadAll(client, item)])));
   }

@@ -1,3 +1,8 @@
+// tellAll calls functions as soon as the running one ends. One that throws keeps nothing from the others.
+export function tellAll(functions, value) {
+  for (const call of functions) Promise.resolve(value).then(call);
+}
+
 // Listeners are functions that want to hear of something.
 export class Listeners {
   constructor() { this._all = new Set(); }
@@ -9,7 +14,5 @@ export class Listeners {
     return {cancel: () => { this._all.delete(call); }};
   }
 
-  tell(value) {
-    for (const call of [...this._all]) call(value);
-  }
+  tell(value) { tellAll(this._all, value); }
 }

@@ -1,4 +1,4 @@
-import {Listeners} from './listeners.mjs';
+import {Listeners, tellAll} from './listeners.mjs';
 
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 60000;
@@ -111,9 +111,7 @@ export class Pubsub {
       console.warn('skygear: the server refused a message:', text);
       return;
     }
-    for (const handler of this._handlers.get(message.channel) || []) {
-      Promise.resolve(message.data).then(handler); // one that throws keeps nothing from the others
-    }
+    tellAll(this._handlers.get(message.channel) || [], message.data);
   }
 
   _lost() {

@@ -59,8 +59,8 @@ export class Query {
   addDescendingByDistance(key, place) { return this._order(distance(key, place), 'desc'); }
 
   // What is included comes as record.$transient[name].
-  transientInclude(key, name = key) {
-    this._include[name] = keyPath(key);
+  transientInclude(key, name) {
+    this._include[name || key] = keyPath(key);
     return this;
   }
 

@@ -57,7 +57,10 @@ export class Geolocation {
     this.longitude = degrees('Longitude', longitude, 180);
   }
 
-  static fromJSON({$lat, $lng}) { return new Geolocation($lat, $lng); }
+  // fromJSON takes any degrees: one odd row must not spoil a whole query.
+  static fromJSON({$lat, $lng}) {
+    return Object.assign(Object.create(Geolocation.prototype), {latitude: $lat, longitude: $lng});
+  }
 
   toJSON() { return {$type: 'geo', $lat: this.latitude, $lng: this.longitude}; }
 }
