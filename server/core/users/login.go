@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"crema/server/base/fault"
 	"crema/server/base/pg"
@@ -47,7 +48,7 @@ func (s *Service) LogIn(ctx context.Context, c Credentials) (Auth, error) {
 // question on, so that few can ask before their failures count.
 func (s *Service) verify(ctx context.Context, who identity, password string) (account, error) {
 	var a account
-	against := counted{account: s.hidden("name", names(append(who.lookup.keys, who.values...))), address: s.address(ctx)}
+	against := counted{account: s.hidden("name", names(slices.Concat(who.lookup.keys, who.values))), address: s.address(ctx)}
 	args := []any{against.account, against.address, s.now().Add(-s.c.Limits.Window)}
 	for _, v := range who.values {
 		args = append(args, v)
@@ -141,7 +142,11 @@ func (s *Service) Me(ctx context.Context, token string) (Auth, error) {
 			return Auth{}, tokenRefused()
 		}
 	}
-	return s.issue(ctx, a, issueAgain)
+	auth, err := s.issue(ctx, a, issueAgain)
+	if fault.Is(err, "users.wrong_password") {
+		err = tokenRefused()
+	}
+	return auth, err
 }
 
 // principal asks a provider who somebody is.

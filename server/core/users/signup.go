@@ -74,19 +74,24 @@ func (s *Service) proveName(ctx context.Context, n *newcomer, c Credentials) err
 
 // checkNew returns the hash of a newcomer's password.
 func (s *Service) checkNew(ctx context.Context, authData, profile []records.Field, password string) (hash *string, err error) {
+	var twice []string
 	for _, f := range profile {
 		if slices.ContainsFunc(authData, func(a records.Field) bool { return a.Name == f.Name }) {
-			return nil, fault.Argument("users.key_twice", f.Name, "%q is both in auth_data and in profile", clip(f.Name))
+			twice = append(twice, f.Name)
 		}
+	}
+	if twice != nil {
+		return nil, fault.New(fault.Invalid, "users.key_twice", "%q are both in auth_data and in profile", twice).With("arguments", twice)
 	}
 	if err := s.c.Policy.check(password, append(slices.Clone(authData), profile...)); err != nil {
 		return nil, err
 	}
-	return hash, s.hasher.work(ctx, func() error {
+	err = s.hasher.work(ctx, func() error {
 		text, err := s.hasher.hash(password)
 		hash = &text
 		return err
 	})
+	return hash, err
 }
 
 func (s *Service) defaultRoles(ctx context.Context) (roles []string, err error) {

@@ -187,6 +187,7 @@ func TestAuth_SignUp(t *testing.T) {
 		{"unknown provider", "nobody", "auth:signup", `"provider":"com.nobody","provider_auth_data":{}`, 400, arguments("provider")},
 		{"T7 no key", "none", "auth:signup", `"auth_data":{"username":"eve"},"password":"x"`, 401, errorOf("NotAuthenticated", 101, "")},
 		{"a wrong key", "nobody", "auth:signup", `"api_key":"wrong"`, 401, errorOf("AccessKeyNotAccepted", 103, "")},
+		{"keys twice", "nobody", "auth:signup", `"auth_data":{"username":"eve","email":"e"},"password":"x","profile":{"username":"eva","age":1,"email":"e"}`, 400, arguments("email", "username")},
 		{"a name with NUL", "nobody", "auth:signup", `"auth_data":{"username":"e\u0000ve"},"password":"x"`, 400, arguments("username")},
 		{"anonymous", "nobody", "auth:signup", `"auth_data":null,"password":null,"profile":null`, 200, anyAuth},
 		{"anonymous with nulls", "nobody", "auth:signup", `"auth_data":{"username":null}`, 200, anyAuth},

@@ -84,6 +84,7 @@ func serverOn(t testing.TB, db *pg.DB, devMode bool) *server {
 	h := httptest.NewServer(skygear.New(skygear.Config{
 		Gate: web.NewGate(apiKey, masterKey, s.people), Schema: own, Functions: fns, DevMode: devMode, MaxBody: 1 << 20,
 		Records: recs, Relations: relations.New(db, recs),
+		Users: users.New(users.Config{DB: db, Records: recs, Schema: own, HashCost: 4}),
 	}))
 	t.Cleanup(h.Close)
 	s.url = h.URL
