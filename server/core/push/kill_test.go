@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,26 +120,5 @@ func sacrifice(t *testing.T, db *pg.DB) {
 	_ = cmd.Wait()
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !ws.Signaled() || line != "started\n" {
 		t.Fatalf("the victim said %q and ended with %v", line, cmd.ProcessState)
-	}
-}
-
-// Servers that subscribe to one type together, while it is being made, agree on one trigger.
-func TestSubscribe_Together(t *testing.T) {
-	t.Parallel()
-	db := testkit.DB(t)
-	worlds := []*world{newWorld(t, db), newWorld(t, db), newWorld(t, db)}
-	device := worlds[0].device("ann")
-	worlds[0].save(worlds[0].as("ann"), "", `{"_id":"old/1"}`)
-	var all sync.WaitGroup
-	for i, w := range worlds {
-		for _, typ := range []string{"old", "fresh"} {
-			all.Go(func() { w.subscribe(w.as("ann"), "", device, fmt.Sprint(typ, i), `"record_type":"`+typ+`"`) })
-		}
-		all.Go(func() { w.save(w.as("ann"), "", fmt.Sprintf(`{"_id":"fresh/%d"}`, i)) })
-	}
-	all.Wait()
-	var n int
-	if err := db.Get(t.Context(), &n, "SELECT count(*) FROM pg_trigger WHERE tgname = $1", "_note_record_change"); err != nil || n != 2 {
-		t.Errorf("%d triggers, %v", n, err)
 	}
 }

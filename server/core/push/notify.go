@@ -20,7 +20,7 @@ const recordChange = "record_change"
 const (
 	lookAnyway    = 30 * time.Second // without a notice
 	afterFailure  = time.Second
-	judgePatience = 10 * time.Second // for one subscription
+	judgePatience = 2 * time.Second // for one subscription
 )
 
 // Start sends notices until Stop. Changes that were made while no server ran come first.

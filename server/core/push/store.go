@@ -64,7 +64,11 @@ const upsertSubscription = `
 	   SET type = excluded.type, notification_info = excluded.notification_info, query = excluded.query
 	RETURNING id, device_id, type, notification_info, query`
 
-const countSubscriptions = `SELECT count(*) FROM app._subscription WHERE device_id = $1`
+// countSubscriptions counts those of all devices of a device's owner.
+const countSubscriptions = `
+	SELECT count(*) FROM app._subscription WHERE device_id IN (
+	  SELECT $1 UNION
+	  SELECT d.id FROM app._device own JOIN app._device d ON d.auth_id = own.auth_id WHERE own.id = $1)`
 
 const selectSubscriptions = `
 	SELECT s.id, s.device_id, s.type, s.notification_info, coalesce(s.query, '{}') AS query

@@ -12,8 +12,13 @@ import (
 	"crema/server/core/schema"
 )
 
-// maxSubscriptions bounds those of one device: each costs a look at every change of its type.
-const maxSubscriptions = 1000
+// Each subscription costs a look at every change of its type, so they are bounded: for one owner of
+// devices, and each in bytes.
+const (
+	maxSubscriptions = 1000
+	maxQuery         = 8 << 10
+	maxInfo          = 8 << 10
+)
 
 // Target says which subscriptions of which device.
 type Target struct {
@@ -102,8 +107,13 @@ func (w *Subscription) check() error {
 	case w.Type != "query":
 		return badSubscription("type", `the type of a subscription must be "query"`)
 	}
-	if w.Info != nil && !bytes.HasPrefix(*w.Info, []byte("{")) {
+	switch {
+	case w.Info != nil && !bytes.HasPrefix(*w.Info, []byte("{")):
 		return badSubscription("notification_info", "notification_info must be an object")
+	case w.Info != nil && len(*w.Info) > maxInfo:
+		return badSubscription("notification_info", "notification_info is longer than %d bytes", maxInfo)
+	case len(w.Query) > maxQuery:
+		return badSubscription("query", "the query is longer than %d bytes", maxQuery)
 	}
 	for argument, text := range map[string]*json.RawMessage{"notification_info": w.Info, "query": &w.Query} {
 		if text != nil && bytes.Contains(*text, []byte(`\u0000`)) {
@@ -195,7 +205,7 @@ func belowLimit(ctx context.Context, tx *pg.Tx, device string) error {
 		return err
 	}
 	if n > maxSubscriptions {
-		return fault.New(fault.Constraint, "push.too_many", "a device has at most %d subscriptions; delete some", maxSubscriptions)
+		return fault.New(fault.Constraint, "push.too_many", "the devices of one user have at most %d subscriptions; delete some", maxSubscriptions)
 	}
 	return nil
 }

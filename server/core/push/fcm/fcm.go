@@ -76,7 +76,7 @@ func (s *Sender) Send(ctx context.Context, m push.Message) error {
 	if err != nil {
 		return &push.SendError{Verdict: push.Refused, Reason: err.Error()}
 	}
-	access, err := s.tokens.Token()
+	access, err := s.access(ctx)
 	if err != nil {
 		return notLetIn(err)
 	}
@@ -101,8 +101,31 @@ func (s *Sender) Send(ctx context.Context, m push.Message) error {
 	return verdict(res, answer)
 }
 
+// access returns an access token. The library knows no ctx, so the log-in may go on for a while after its
+// end; what it brings is kept for the next message.
+func (s *Sender) access(ctx context.Context) (*oauth2.Token, error) {
+	type answer struct {
+		token *oauth2.Token
+		err   error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		token, err := s.tokens.Token()
+		got <- answer{token, err}
+	}()
+	select {
+	case a := <-got:
+		return a.token, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // notLetIn says that Google gave no access token, without what it answered.
 func notLetIn(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fault.From(err)
+	}
 	var r *oauth2.RetrieveError
 	if errors.As(err, &r) {
 		return fault.New(fault.NotConfigured, "fcm.not_let_in", "Google does not accept the service account of FCM_SERVICE_ACCOUNT_KEY: status %d", r.Response.StatusCode)
