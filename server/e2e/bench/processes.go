@@ -96,7 +96,7 @@ func start(ctx context.Context, o options) (*bench, error) {
 		return b, err
 	}
 	site := filepath.Join(b.dir, "public_html")
-	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site),
+	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site), writeFunctions(filepath.Join(b.dir, "lambdas")),
 		os.WriteFile(filepath.Join(b.dir, "app.json"), []byte(`{"name":"bench"}`), 0o644)); err != nil {
 		return b, err
 	}

@@ -49,6 +49,12 @@ func (t *table) add(c benchCase, connections int, m comparison) {
 			verdict, t.missed = "MISS", true
 		}
 	}
+	if c.slower > 0 && connections == 1 {
+		bar, verdict = fmt.Sprintf("+%.2f", c.slower.Seconds()*1000), "ok"
+		if m.ours.p50 > m.floor.p50+c.slower {
+			verdict, t.missed = "MISS", true
+		}
+	}
 	t.line("| %-28s | %5d | %7.0f | %8.0f | %5.2f | %5s | %-4s | %9s | %9s | %9s | %9s | %8d | %5d |", c.name, connections,
 		m.ours.perSecond, m.floor.perSecond, m.ratio, bar, verdict,
 		short(m.ours.p50), short(m.floor.p50), short(m.ours.p99), short(m.floor.p99), m.ours.cpu.Microseconds(), m.floor.cpu.Microseconds())
