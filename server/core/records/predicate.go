@@ -171,7 +171,7 @@ func directionOf(v any) (string, error) {
 }
 
 func (c *compiler) comparison(op string, l, r any) (string, error) {
-	mark := len(c.args)
+	args, joins := len(c.args), len(c.joins)
 	left, err := c.operand(l)
 	if err != nil {
 		return "", err
@@ -184,8 +184,8 @@ func (c *compiler) comparison(op string, l, r any) (string, error) {
 		return "false", nil
 	}
 	condition, err := c.compare(op, left, right)
-	if condition == "false" { // its arguments must not stay without a use
-		c.args = c.args[:mark]
+	if condition == "false" { // its arguments must not stay without a use, nor its joins without arguments
+		c.args, c.joins = c.args[:args], c.joins[:joins]
 	}
 	return condition, err
 }

@@ -445,7 +445,7 @@ func (g *group) judgeRow(r *row, stored *Record) {
 	var refused []string
 	r.cells = make([]cell, 0, len(r.sent))
 	for _, c := range r.sent {
-		if !acl.AllowsField(c.col.Rules, g.scope.actor, acl.WriteField, h) && !slices.Contains(g.trusted, c.col.Name) && c.changes(stored) {
+		if !slices.Contains(g.trusted, c.col.Name) && g.forbids(&c, h) && (c.changes(stored) || g.hides(&c, h)) {
 			refused = append(refused, c.col.Name)
 			continue
 		}
@@ -454,6 +454,16 @@ func (g *group) judgeRow(r *row, stored *Record) {
 	if g.atomic && refused != nil {
 		r.err = fault.New(fault.ArgumentDenied, "records.field_denied", "you may not write the fields %q", refused).With("arguments", refused)
 	}
+}
+
+func (g *group) forbids(c *cell, h *acl.Holder) bool {
+	return !acl.AllowsField(c.col.Rules, g.scope.actor, acl.WriteField, h)
+}
+
+// hides says whether the actor may not even read the field. Nobody learns by writing whether a guess is
+// what is stored.
+func (g *group) hides(c *cell, h *acl.Holder) bool {
+	return !acl.AllowsField(c.col.Rules, g.scope.actor, acl.ReadField, h)
 }
 
 // changes says whether writing c changes what is stored; all of a new record is a change.

@@ -60,6 +60,8 @@ func TestQuery_Rows(t *testing.T) {
 		{`["eq",` + key("name") + `,5]`, ""},
 		{`["eq",` + key("price") + `,"10"]`, ""},
 		{`["lt",` + key("price") + `,` + key("name") + `]`, ""},
+		{`["eq",` + key("farm.name") + `,5]`, ""},
+		{`["or",["eq",` + key("farm.name") + `,5],["eq",` + key("farm.name") + `,"Huila"]]`, "a"},
 		{`["or",["eq",` + key("name") + `,5],["eq",` + key("price") + `,10]]`, "a"},
 	} {
 		s.found("U1", "bean", `"predicate":`+c.predicate, c.want)
