@@ -321,3 +321,18 @@ func TestAuth_GoneAccount(t *testing.T) {
 	a.want(bob.Token, "personal", `"api_key":"`+masterKey+`"`, 200, `{"result":"`+bob.ID+`"}`) // T9: makes it again
 	a.want(bob.Token, "personal", ``, 200, `{"result":"`+bob.ID+`"}`)
 }
+
+func TestAuth_ProfileGrowsTheSchemaWhereItMay(t *testing.T) {
+	t.Parallel()
+	a := appOn(t, testkit.DB(t), false, nil)
+	a.rows(nil, []row{
+		{"DEV_MODE is off", "nobody", "auth:signup", `"auth_data":{"username":"bob"},"password":"pw","profile":{"nick":"b"}`, 409, errorOf("IncompatibleSchema", 114, "")},
+		{"the master key may", "master", "auth:signup", `"auth_data":{"username":"bob"},"password":"pw","profile":{"nick":"b"}`, 200, anyAuth},
+		{"then everybody may use it", "nobody", "auth:signup", `"auth_data":{"username":"ann"},"password":"pw","profile":{"nick":"a"}`, 200, anyAuth},
+		{"creation roles", "master", "schema:access", `"type":"user","create_roles":["Admin"]`, 200, `{"result":{"…":0}}`},
+		{"are passed by", "nobody", "auth:signup", `"auth_data":{"username":"eve"},"password":"pw"`, 200, anyAuth},
+		{"a default access", "master", "schema:default_access", `"type":"user","default_access":[]`, 200, `{"result":{"…":0}}`},
+		{"holds", "nobody", "auth:signup", `"auth_data":{"username":"tim"},"password":"pw"`, 200, `{"result":{"user_id":"…","access_token":"…","profile":{"_access":[],"username":"tim","…":0}}}`},
+		{"and log-in does not ask for it", "nobody", "auth:login", `"auth_data":{"username":"tim"},"password":"pw"`, 200, anyAuth},
+	})
+}
