@@ -59,6 +59,8 @@ func TestFields_AtomicSaveRefusesA5(t *testing.T) {
 	a := newApp(t)
 	a.do(u1, "save", `{"records":[{"_id":"note/1","title":"x","n":1}]}`)
 	a.rule("note", "title", "_owner", "rw")
+	a.rule("note", "title", "_any_user", "r")
+	a.rule("note", "secret", "_owner", "rw")
 	ctx := acl.WithActor(t.Context(), u2)
 	for _, more := range []string{"", `,{"_id":"note/2","title":"mine"}`} {
 		req, err := records.DecodeSave(records.Params{"atomic": json.RawMessage("true"), "records": json.RawMessage(`[{"_id":"note/1","title":"y","n":2}` + more + `]`)})
@@ -75,8 +77,14 @@ func TestFields_AtomicSaveRefusesA5(t *testing.T) {
 			t.Errorf("got %v", e.Details)
 		}
 	}
-	a.want(a.do(u2, "save", `{"atomic":true,"records":[{"_id":"note/1","title":"x","n":3}]}`), `…"n":3}`)
+	a.want(a.do(u2, "save", `{"atomic":true,"records":[{"_id":"note/1","title":"x","n":3}]}`), `…"n":3,"title":"x"}`)
 	a.want(a.do(u1, "fetch", `{"ids":["note/1","note/2"]}`), `…"n":3,"title":"x"}`+"\n"+`…"code":110,…`)
+	// What somebody may not even read is refused whether the guess is right or not.
+	a.do(u1, "save", `{"records":[{"_id":"note/1","secret":"right"}]}`)
+	for _, guess := range []string{"right", "wrong"} {
+		a.want(a.do(u2, "save", `{"atomic":true,"records":[{"_id":"note/1","secret":"`+guess+`"}]}`), "error 115")
+		a.want(a.do(u2, "save", `{"records":[{"_id":"note/1","secret":"`+guess+`"}]}`), `…"n":3,"title":"x"}`)
+	}
 }
 
 func TestFields_GroupsAndViewers(t *testing.T) {
