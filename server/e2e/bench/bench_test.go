@@ -56,6 +56,20 @@ func TestRun_QuickWire(t *testing.T) {
 	}
 }
 
+func TestRun_QuickPubsub(t *testing.T) {
+	t.Parallel()
+	o := options{root: testkit.Root(), pubsub: true}.quick()
+	var out strings.Builder
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"| 1 to 20, 1 on its way", "| 1 to 20, 8 on their way", "| ... from another server", "100 idle sockets take"} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("no line %q:\n%s", text, out.String())
+		}
+	}
+}
+
 func TestTable_TakesItsPlaceInTheFile(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/bench.md"

@@ -1,3 +1,14 @@
+// Command bench measures the server beside bare handlers that do the same work with chi, lib/pq and
+// net/http alone, and fails when a ratio is under its bar: go run ./server/e2e/bench
+//
+// It starts a durable PostgreSQL of its own, the server as it is built for production with its log in a
+// file, and the bare handlers (the floor) in another process. One client drives both over loopback with
+// keep-alive connections, in short rounds that alternate, so that both meet the same noise of the
+// machine. A ratio is the median of the ratios of neighbouring rounds.
+//
+// -payments measures paying instead, -pubsub websockets.
+//
+// Before anything is measured, both sides must give the same answer to the same request.
 package main
 
 import (
@@ -28,6 +39,9 @@ type options struct {
 	grown       int    // payments of the big shop
 	wire        bool   // measure the wire with a user's token instead
 	rows        int    // records of the big table
+	pubsub      bool   // measure websockets instead
+	crowd       int    // subscribers of one channel
+	idle        int    // sockets that do nothing
 }
 
 // errMissed says that the measuring worked and that a ratio is under its bar.
@@ -47,7 +61,7 @@ func main() {
 }
 
 func parse() options {
-	o := options{connections: []int{1, 8, 32}, grown: 1_000_000, rows: 1_000_000}
+	o := options{connections: []int{1, 8, 32}, grown: 1_000_000, rows: 1_000_000, crowd: 1000, idle: 10_000}
 	flag.StringVar(&o.root, "root", ".", "top folder of the repository")
 	flag.IntVar(&o.rounds, "rounds", 12, "rounds of each side, for each case and number of connections")
 	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
@@ -60,6 +74,7 @@ func parse() options {
 	flag.IntVar(&o.grown, "grown", o.grown, "payments that the big shop has had")
 	flag.BoolVar(&o.wire, "wire", false, "measure what a logged-in user does instead, with a large table")
 	flag.IntVar(&o.rows, "rows", o.rows, "records of the large table")
+	flag.BoolVar(&o.pubsub, "pubsub", false, "measure websockets instead: one message to many subscribers, and sockets that do nothing")
 	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
 	flag.Parse()
 	if *quick {
@@ -83,6 +98,7 @@ func (o *options) setConnections(list string) error {
 // quick is for a test: it takes a few seconds and its ratios mean nothing.
 func (o options) quick() options {
 	o.rounds, o.round, o.connections, o.report, o.grown, o.rows = 2, 30*time.Millisecond, []int{1, 4}, true, 5000, 6000
+	o.crowd, o.idle = 20, 100
 	return o
 }
 
@@ -91,6 +107,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	defer b.stop()
 	if err != nil {
 		return err
+	}
+	if o.pubsub {
+		return b.runPubsub(ctx, o, out)
 	}
 	prepare := b.prepare
 	switch {

@@ -38,6 +38,8 @@ func childOf(role string) func() int {
 		return profiled(runPayFloor)
 	case "sandbox":
 		return runSandbox
+	case "sockets":
+		return profiled(runBareHub)
 	case "server": // only to be profiled: what is measured is the binary that ships
 		return profiled(func() int { return cli.Main([]string{"serve"}, lambdas.All()) })
 	}
@@ -88,6 +90,9 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
+// appJSON lets all sockets come from this machine.
+const appJSON = `{"name":"bench","pubsub":{"sockets_per_address":100000}}`
+
 // start makes the database and both servers. What it returns has to be stopped in any case.
 func start(ctx context.Context, o options) (*bench, error) {
 	b := &bench{profile: o.profile}
@@ -97,7 +102,7 @@ func start(ctx context.Context, o options) (*bench, error) {
 	}
 	site := filepath.Join(b.dir, "public_html")
 	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site), writeFunctions(filepath.Join(b.dir, "lambdas")),
-		os.WriteFile(filepath.Join(b.dir, "app.json"), []byte(`{"name":"bench"}`), 0o644)); err != nil {
+		os.WriteFile(filepath.Join(b.dir, "app.json"), []byte(appJSON), 0o644)); err != nil {
 		return b, err
 	}
 	if b.cluster, err = cluster.Start(ctx, cluster.Config{Dir: filepath.Join(b.dir, "pg")}); err != nil {
