@@ -12,6 +12,7 @@ type hearing struct {
 	log     *slog.Logger
 	deliver func(message)
 	echo    func() // this server has heard itself
+	other   func() // or another one
 	nodes   map[string]*node
 	lastLog time.Time
 	missed  uint64
@@ -45,6 +46,7 @@ func (h *hearing) hear(payload string, again bool) {
 	case head.node == nobody:
 		h.whole(text)
 	case head.parts <= maxParts:
+		h.other()
 		h.part(head, text)
 	}
 }

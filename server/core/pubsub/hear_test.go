@@ -2,12 +2,16 @@ package pubsub
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"crema/server/testkit"
 )
 
 // ear collects what a server hears.
@@ -20,7 +24,7 @@ type ear struct {
 func newEar() *ear {
 	e := &ear{}
 	e.hearing = hearing{
-		self: "me", nodes: map[string]*node{}, echo: func() { e.got = append(e.got, "echo") },
+		self: "me", nodes: map[string]*node{}, echo: func() { e.got = append(e.got, "echo") }, other: func() {},
 		deliver: func(m message) { e.got = append(e.got, string(m.hub)+" "+string(m.text)) },
 		log:     slog.New(slog.NewTextHandler(&e.log, nil)),
 	}
@@ -134,4 +138,88 @@ func FuzzCut(f *testing.F) {
 			t.Error(diff)
 		}
 	})
+}
+
+// Whoever may have company sends everything; only one that surely hears nobody does not.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		echoed, others time.Duration // ago; negative: never
+		want           bool
+	}{
+		"just begun":          {-1, 0, false},
+		"deaf":                {-1, time.Hour, false},
+		"deaf since a while":  {2 * time.Minute, time.Hour, false},
+		"in company":          {time.Second, 50 * time.Second, false},
+		"alone":               {9 * time.Second, 61 * time.Second, true},
+		"alone for long":      {time.Second, 24 * time.Hour, true},
+		"a neighbour returns": {time.Second, time.Second, false},
+	} {
+		r := &relay{}
+		if c.echoed >= 0 {
+			r.echoed.Store(now.Add(-c.echoed).UnixNano())
+		}
+		r.others.Store(now.Add(-c.others).UnixNano())
+		if got := r.alone(now); got != c.want {
+			t.Errorf("%s: alone %v", name, got)
+		}
+	}
+}
+
+// A server that has had nobody else for long hears the newcomer and sends to it from then on.
+func TestAlone_EndsWithANeighbour(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	a := New(Config{DB: db})
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Stop(context.Background())
+	soon := func(what string, is func() bool) {
+		t.Helper()
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		for end := time.Now().Add(30 * time.Second); !is(); <-look.C {
+			if time.Now().After(end) {
+				t.Fatalf("%s: never", what)
+			}
+		}
+	}
+	soon("it hears itself", func() bool { return a.relay.echoed.Load() != 0 })
+	a.relay.others.Store(0)
+	if !a.relay.alone(time.Now()) {
+		t.Fatal("it is not alone")
+	}
+	full := func(by int) {
+		a.relay.mu.Lock()
+		defer a.relay.mu.Unlock()
+		a.relay.bytes += by
+	}
+	full(maxWaiting) // nothing more can be sent
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := a.Publish(ended, Public, "c", []byte("1")); err != nil {
+		t.Errorf("it waits to send: %v", err)
+	}
+	full(-maxWaiting)
+	b := New(Config{DB: db})
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Stop(context.Background())
+	m := b.Join(Public)
+	defer m.Leave(nil)
+	if err := m.Subscribe("c"); err != nil {
+		t.Fatal(err)
+	}
+	soon("it hears the newcomer", func() bool { return !a.relay.alone(time.Now()) })
+	if err := a.Publish(t.Context(), Public, "c", []byte("2")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if batch, err := m.Next(ctx); err != nil || len(batch) != 1 || string(batch[0]) != `{"channel":"c","data":2}` {
+		t.Errorf("%q, %v", batch, err)
+	}
 }

@@ -90,7 +90,11 @@ func New(c Config) *Service {
 // is published that others should hear.
 func (s *Service) Start(ctx context.Context) error {
 	r := newRelay(s.db, s.log)
-	h := &hearing{self: r.node, log: s.log, deliver: s.publishHere, echo: func() { r.heard.Store(true) }, nodes: map[string]*node{}}
+	h := &hearing{
+		self: r.node, log: s.log, deliver: s.publishHere, nodes: map[string]*node{},
+		echo:  func() { r.echoed.Store(time.Now().UnixNano()) },
+		other: func() { r.others.Store(time.Now().UnixNano()) },
+	}
 	l, err := s.db.Listen(ctx, r.channel, h.hear)
 	if err != nil {
 		return err

@@ -21,17 +21,21 @@ const (
 	firstPause  = 50 * time.Millisecond // after a failure; it doubles
 	longPause   = 5 * time.Second
 	echoTime    = 10 * time.Second // in which a server must have heard itself
+	beat        = 10 * time.Second // at which a server says that it is there
+	aloneAfter  = time.Minute      // without word of another server
 	messageHead = 32               // bytes that a message takes beside its texts, about
 )
 
 // relay sends what this server publishes to the other servers, in batches: while one is under way the
-// next one gathers. Subscribers of this server do not wait for it.
+// next one gathers. Subscribers of this server do not wait for it. Every server sends something every beat;
+// one that hears itself and nobody else is alone, and keeps its messages to itself.
 type relay struct {
 	db      *pg.DB
 	log     *slog.Logger
 	channel string
 	node    string
-	heard   atomic.Bool // this server heard itself
+	echoed  atomic.Int64 // when this server last heard itself, in Unix nanoseconds; 0: never
+	others  atomic.Int64 // when it last heard another one, or began
 	done    chan struct{}
 	cancel  context.CancelFunc
 
@@ -55,17 +59,17 @@ func newRelay(db *pg.DB, log *slog.Logger) *relay {
 	}
 }
 
-// start sends from now on. The first batch is empty: it shows whether this server hears itself.
+// start sends from now on. The first batch says that this server is there.
 func (r *relay) start(ctx context.Context) {
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.cancel = cancel
 	echo := time.AfterFunc(echoTime, func() {
-		if !r.heard.Load() {
+		if r.echoed.Load() == 0 {
 			r.log.Warn("pubsub does not hear other servers: notices of PostgreSQL do not arrive; " +
 				"when DATABASE_URL leads to a pooler, set DATABASE_LISTEN_URL to the database itself")
 		}
 	})
-	r.sign()
+	r.others.Store(time.Now().UnixNano())
 	go func() {
 		defer close(r.done)
 		defer echo.Stop()
@@ -98,6 +102,9 @@ func (r *relay) sign() {
 // push queues m. When too much waits, it waits for room as long as batches are sent, if waits allows it; else
 // the message is dropped for the other servers and counted.
 func (r *relay) push(ctx context.Context, m message, waits bool) error {
+	if r.alone(time.Now()) {
+		return nil
+	}
 	for {
 		room := r.tryPush(m, waits)
 		if room == nil {
@@ -140,26 +147,36 @@ func (r *relay) makeRoom() {
 }
 
 func (r *relay) run(ctx context.Context) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	due := true
 	for batch := uint64(1); ; {
-		select {
-		case <-r.wake:
-		case <-ctx.Done():
-			return
-		}
-		for {
-			text, ending := r.take()
-			if text == "" && batch > 1 {
-				if ending {
-					return
-				}
-				break
-			}
+		text, ending := r.take()
+		switch {
+		case text != "" || due:
 			if !r.send(ctx, cut(r.node, batch, text)) {
 				return
 			}
 			batch++
+			due = false
+			continue
+		case ending:
+			return
+		}
+		select {
+		case <-r.wake:
+		case <-tick.C:
+			due = true
+		case <-ctx.Done():
+			return
 		}
 	}
+}
+
+// alone says whether no other server can be there to hear a message.
+func (r *relay) alone(now time.Time) bool {
+	const limit = int64(aloneAfter)
+	return now.UnixNano()-r.echoed.Load() < limit && now.UnixNano()-r.others.Load() > limit
 }
 
 // take returns the next batch as text.
