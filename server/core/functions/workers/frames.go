@@ -51,7 +51,7 @@ type load struct {
 type invocation struct {
 	Kind    Kind            `json:"kind"`
 	Name    string          `json:"name"`
-	Param   json.RawMessage `json:"param"`
+	Param   json.RawMessage `json:"param,omitempty"`
 	Context Caller          `json:"context"`
 }
 

@@ -79,8 +79,12 @@ func newHome(ctx context.Context, c Config, program string) (*home, error) {
 // unprivileged makes sure that another user than root can work: root's own interpreter may be out of reach
 // where the system's is not.
 func (h *home) unprivileged(ctx context.Context) {
-	name := filepath.Base(h.program)
-	for _, program := range []string{h.program, "/usr/local/bin/" + name, "/usr/bin/" + name} {
+	candidates := []string{h.program}
+	if h.c.Program == "" { // else it has packages that others lack
+		name := filepath.Base(h.program)
+		candidates = append(candidates, "/usr/local/bin/"+name, "/usr/bin/"+name)
+	}
+	for _, program := range candidates {
 		if reachable(program, 0o001) && reachable(h.c.Dir, 0o005) {
 			h.program = program
 			return

@@ -81,7 +81,9 @@ const pool = new Proxy({}, {
   },
 });
 
-function find(kind, name, func = registry.getFunc(kind, name)) {
+function find(kind, name) { return found(kind, name, registry.getFunc(kind, name)); }
+
+function found(kind, name, func) {
   if (!func) throw new sdk.SkygearError(`there is no ${kind} ${name}`, sdk.ErrorCodes.UndefinedOperation);
   return func;
 }
@@ -101,7 +103,7 @@ const kinds = {
     return (await func(record, original, pool, options(context)) || record).toJSON();
   },
   async handler({name, param, context}) {
-    const func = find('handler', name, registry.getHandler(name, param.method));
+    const func = found('handler', name, registry.getHandler(name, param.method));
     const answer = await func(new SkygearRequest(param), options(context));
     return SkygearResponse.wrap(answer).toResultJSON();
   },

@@ -69,10 +69,11 @@ def on_demand():
 def _get_metadata():
     global _metadata
     if _metadata is None:
+        engine = _get_engine()
         import sqlalchemy
 
         _metadata = sqlalchemy.MetaData()
-        _metadata.reflect(bind=_get_engine(), schema=_schema(), views=True)
+        _metadata.reflect(bind=engine, schema=_schema(), views=True)
     return _metadata
 
 
