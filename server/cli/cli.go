@@ -31,6 +31,7 @@ type commands struct {
 	Sandbox  sandboxCommand  `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
 	Psql     psqlCommand     `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
 	Payments paymentsCommand `cmd:"" help:"Look at payments, refund them, compare them with the provider."`
+	Import   importCommand   `cmd:"" help:"Bring in what another server has left."`
 	Doctor   doctorCommand   `cmd:"" help:"Check configuration, database and provider; say what is missing and how to mend it."`
 }
 
@@ -91,7 +92,7 @@ func (e *environment) fail(err error) int {
 		_, _ = fmt.Fprintln(e.errs, "cause: "+telemetry.Redact(err.Error()))
 	}
 	switch {
-	case f.Code == fault.DatabaseUnavailable, strings.HasPrefix(f.Reason, "cluster."), strings.HasPrefix(f.Reason, "pg."):
+	case f.Code == fault.DatabaseUnavailable, f.Reason == "adoption.layout", strings.HasPrefix(f.Reason, "cluster."), strings.HasPrefix(f.Reason, "pg."):
 		return exitDatabase
 	case f.Code == fault.NotConfigured:
 		return exitConfig

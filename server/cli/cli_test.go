@@ -112,6 +112,8 @@ func TestFail_ExitCodes(t *testing.T) {
 		{fault.New(fault.NotConfigured, "config.x", "x"), exitConfig},
 		{fault.New(fault.DatabaseUnavailable, "app.x", "x"), exitDatabase},
 		{fault.New(fault.Unavailable, "cluster.x", "x"), exitDatabase},
+		{fault.New(fault.Incompatible, "adoption.layout", "x"), exitDatabase},
+		{fault.New(fault.BadRequest, "adoption.cut_off", "x"), exitError},
 		{fault.New(fault.NotFound, "payments.no_payment", "x"), exitError},
 		{fmt.Errorf("psql: %w", exitStatus(7)), 7},
 	} {

@@ -53,6 +53,18 @@ func DatabaseURL(t testing.TB) string {
 	return create(t, " TEMPLATE "+name)
 }
 
+// CopyURL makes a copy of a database that fill makes when the first test asks for key, and returns its
+// URL. The key must change with what fill does. It is for what takes too long to be made for every test.
+func CopyURL(t testing.TB, key string, fill func(ctx context.Context, url string) error) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(key))
+	name := "template_" + hex.EncodeToString(sum[:8])
+	if err := ensureTemplate(name, fill); err != nil {
+		t.Fatal(err)
+	}
+	return create(t, " TEMPLATE "+name)
+}
+
 // EmptyDatabaseURL makes a database without any table and returns its URL.
 func EmptyDatabaseURL(t testing.TB) string {
 	t.Helper()
@@ -115,14 +127,18 @@ func administer(fn func(context.Context, *pg.DB) error) error {
 	return fn(ctx, db)
 }
 
-// makeTemplate builds the template under a temporary name and renames it, so that test processes
-// which start together never copy a half-made one.
 func makeTemplate() (string, error) {
 	name, err := templateName()
 	if err != nil {
 		return "", err
 	}
-	return name, administer(func(ctx context.Context, db *pg.DB) error {
+	return name, ensureTemplate(name, Migrate)
+}
+
+// ensureTemplate builds a template under a temporary name and renames it, so that test processes which
+// start together never copy a half-made one.
+func ensureTemplate(name string, fill func(ctx context.Context, url string) error) error {
+	return administer(func(ctx context.Context, db *pg.DB) error {
 		var known bool
 		if err := db.Get(ctx, &known, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name); err != nil || known {
 			return err
@@ -131,7 +147,7 @@ func makeTemplate() (string, error) {
 		if _, err := db.Exec(ctx, "CREATE DATABASE "+draft); err != nil {
 			return err
 		}
-		if err := Migrate(ctx, named(db.URL(), draft)); err != nil {
+		if err := fill(ctx, named(db.URL(), draft)); err != nil {
 			return err
 		}
 		_, err := db.Exec(ctx, "ALTER DATABASE "+draft+" RENAME TO "+name)

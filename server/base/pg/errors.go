@@ -17,6 +17,7 @@ import (
 // Detail is what PostgreSQL says about a failed statement.
 type Detail struct {
 	SQLState   string // five characters
+	Message    string // in PostgreSQL's words, for operators
 	Constraint string
 	Column     string
 	Table      string
@@ -28,7 +29,7 @@ func State(err error) Detail {
 	if !errors.As(err, &e) {
 		return Detail{}
 	}
-	return Detail{SQLState: string(e.Code), Constraint: e.Constraint, Column: e.Column, Table: e.Table}
+	return Detail{SQLState: string(e.Code), Message: e.Message, Constraint: e.Constraint, Column: e.Column, Table: e.Table}
 }
 
 // Fault turns an error of the driver into a fault; faults and nil pass as they are.

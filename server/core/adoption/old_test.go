@@ -19,12 +19,19 @@ const oldSchema = "app_old"
 // old returns a database as Skygear v1 leaves it, changed by more statements.
 func old(t *testing.T, more ...string) *pg.DB {
 	t.Helper()
-	db := open(t, testkit.EmptyDatabaseURL(t), oldSchema)
 	text, err := os.ReadFile("testdata/reference.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, db, append([]string{string(text)}, more...)...)
+	db := open(t, testkit.CopyURL(t, string(text), func(ctx context.Context, url string) error {
+		db, err := pg.Open(ctx, pg.Config{URL: url, Schema: oldSchema, MaxConns: 1})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = db.Close() }()
+		return load(ctx, db, string(text))
+	}), oldSchema)
+	run(t, db, more...)
 	return db
 }
 
@@ -40,7 +47,13 @@ func open(t *testing.T, url, schema string) *pg.DB {
 
 func run(t *testing.T, db *pg.DB, statements ...string) {
 	t.Helper()
-	err := db.Load(t.Context(), func(ctx context.Context, l *pg.Load) error {
+	if err := load(t.Context(), db, statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(ctx context.Context, db *pg.DB, statements ...string) error {
+	return db.Load(ctx, func(ctx context.Context, l *pg.Load) error {
 		for _, s := range statements {
 			if err := l.Run(ctx, s); err != nil {
 				return err
@@ -48,9 +61,6 @@ func run(t *testing.T, db *pg.DB, statements ...string) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func source(db *pg.DB) adoption.Source {

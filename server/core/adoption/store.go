@@ -120,3 +120,70 @@ func (f *found) names() string {
 	}
 	return strings.Join(list, " ")
 }
+
+// holdsRows says whether a table has a row.
+func holdsRows(schema pg.Ident, name string) string {
+	return "SELECT EXISTS (SELECT FROM " + qualified(schema, name) + ")"
+}
+
+const schemaExists = `SELECT to_regnamespace(quote_ident($1)) IS NOT NULL`
+
+func dropSchema(schema pg.Ident) string { return "DROP SCHEMA " + schema.SQL() + " CASCADE" }
+
+func renameSchema(from, to pg.Ident) string {
+	return "ALTER SCHEMA " + from.SQL() + " RENAME TO " + to.SQL()
+}
+
+// moveCitext moves the type to where a dump, whose words these are, expects it.
+func moveCitext(where string) string { return "ALTER EXTENSION citext SET SCHEMA " + where }
+
+// afterRestore forgets how the dump wanted to be read.
+const afterRestore = `RESET search_path; RESET check_function_bodies; RESET xmloption; SET standard_conforming_strings = on; SET client_encoding = 'UTF8'`
+
+const (
+	countUsers  = `SELECT count(*) FROM app."user"`
+	countRoles  = `SELECT count(*) FROM app._role`
+	countAssets = `SELECT count(*) FROM app._asset`
+)
+
+// selectLogInBy lists the fields of users that log-in relied on. Wire: skygear §3.4.
+const selectLogInBy = `
+	SELECT string_agg(a.attname, ',' ORDER BY a.attname) FROM pg_catalog.pg_constraint k
+	  JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+	  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (k.conkey)
+	 WHERE n.nspname = $1 AND c.relname = 'user' AND k.contype = 'u' AND starts_with(k.conname, 'auth_record_keys_user_')
+	 GROUP BY k.conname ORDER BY k.conname DESC`
+
+func countRows(schema pg.Ident, name string) string {
+	return "SELECT count(*) FROM " + qualified(schema, name)
+}
+
+// count looks at what has come.
+func (sum *Summary) count(ctx context.Context, q pg.Querier, schema pg.Ident) error {
+	for statement, dst := range map[string]any{
+		countUsers: &sum.Users, countRoles: &sum.Roles, countAssets: &sum.Assets, selectVersion: &sum.Version,
+	} {
+		if err := q.Get(ctx, dst, statement); err != nil {
+			return err
+		}
+	}
+	if err := q.Select(ctx, &sum.LogInBy, selectLogInBy, string(schema)); err != nil {
+		return err
+	}
+	p, err := look(ctx, q, schema)
+	if err != nil {
+		return err
+	}
+	for _, f := range p.sorted() {
+		if !f.holdsRecords() {
+			continue
+		}
+		t := TypeCount{Name: f.name}
+		if err := q.Get(ctx, &t.Rows, countRows(schema, f.name)); err != nil {
+			return err
+		}
+		sum.Types = append(sum.Types, t)
+	}
+	return nil
+}

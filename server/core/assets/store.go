@@ -38,3 +38,6 @@ const deleteUnused = `DELETE FROM app._asset_unused WHERE object = $1`
 const selectGivenUp = `SELECT id FROM app._asset WHERE awaited_since < $1::timestamp AND id > $2 ORDER BY id LIMIT 100`
 
 const deleteGivenUp = `DELETE FROM app._asset WHERE id = $1 AND awaited_since < $2::timestamp`
+
+// selectOld lists assets whose bytes lie under their names.
+const selectOld = `SELECT id FROM app._asset WHERE object IS NULL AND awaited_since IS NULL AND id > $1 ORDER BY id LIMIT 500`
