@@ -88,6 +88,8 @@ func TestNotices_Predicates(t *testing.T) {
 	w.start()
 	ann := w.device("ann")
 	as := w.as("ann")
+	w.device("bob")
+	w.exec("INSERT INTO app._follow (left_id, right_id) VALUES ('ann', $1)", "bob")
 	w.save(as, "", `{"_id":"cat/fruit","name":"fruit"}`)
 	w.save(as, "", `{"_id":"bean/0","name":"","n":0,"when":{"$type":"date","$date":"2020-01-01T00:00:00Z"},"tags":[],"where":{"$type":"geo","$lat":0,"$lng":0},"cat":{"$type":"ref","$id":"cat/fruit"}}`)
 	k := key
@@ -106,11 +108,12 @@ func TestNotices_Predicates(t *testing.T) {
 		"ref":      `["eq",` + k("cat") + `,{"$type":"ref","$id":"cat/fruit"}]`,
 		"join":     `["eq",` + k("cat.name") + `,"fruit"]`,
 		"distance": `["lt",["func","distance",` + k("where") + `,{"$type":"geo","$lat":1,"$lng":1}],1000]`,
+		"followed": `["func","userRelation",` + k("_owner") + `,{"$type":"relation","$name":"_follow","$direction":"outward"}]`,
 	} {
 		w.subscribe(as, "", ann, id, `"record_type":"bean","predicate":`+predicate)
 	}
 	w.save(as, "", `{"_id":"bean/1","name":"kenya","n":1,"when":{"$type":"date","$date":"2025-01-01T00:00:00Z"},"tags":["dark"],"where":{"$type":"geo","$lat":1,"$lng":1},"cat":{"$type":"ref","$id":"cat/fruit"}}`)
-	w.save(as, "", `{"_id":"bean/2","name":"java","n":3}`)
+	w.save(w.as("bob"), "", `{"_id":"bean/2","name":"java","n":3}`)
 	got := w.end(nil)
 	byChange := [2]map[string]bool{{}, {}}
 	for i, s := range got {
@@ -122,7 +125,7 @@ func TestNotices_Predicates(t *testing.T) {
 	}
 	want := [2]map[string]bool{
 		{"eq": true, "in": true, "or": true, "date": true, "tag": true, "id": true, "owner": true, "ref": true, "join": true, "distance": true},
-		{"neq": true, "not": true, "null": true, "owner": true},
+		{"neq": true, "not": true, "null": true, "followed": true},
 	}
 	if diff := cmp.Diff(want, byChange); diff != "" {
 		t.Error(diff)
