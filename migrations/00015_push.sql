@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS app._subscription (
   query             jsonb,
   PRIMARY KEY (auth_id, device_id, id)
 );
+-- seq numbers the notices of one subscription: a number for all would tell how much else changes.
+ALTER TABLE app._subscription
+  ADD COLUMN IF NOT EXISTS seq bigint NOT NULL DEFAULT floor(extract(epoch FROM now()) * 1000);
 CREATE INDEX _subscription_device ON app._subscription (device_id);
 CREATE INDEX _subscription_record_type ON app._subscription ((query ->> 'record_type'), auth_id);
 

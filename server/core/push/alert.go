@@ -22,22 +22,22 @@ type apsInfo struct {
 }
 
 // alert returns the message that a subscriber asked for beside a notice; nil for none.
-func (s *Service) alert(n notice) Notification {
-	if n.to.Info == nil || s.c.Senders[n.to.DeviceType] == nil {
+func (s *Service) alert(to *subscriber, e event) Notification {
+	if to.Info == nil || s.c.Senders[to.DeviceType] == nil {
 		return nil
 	}
 	var w wanted
-	if json.Unmarshal(*n.to.Info, &w) != nil { // no message that anybody could send
+	if json.Unmarshal(*to.Info, &w) != nil { // no message that anybody could send
 		return nil
 	}
-	if n.to.DeviceType == iOS {
-		return Notification{"apns": w.apple(n)}
+	if to.DeviceType == iOS {
+		return Notification{"apns": w.apple(e)}
 	}
-	return Notification{"fcm": w.google(n)}
+	return Notification{"fcm": w.google(e)}
 }
 
 // apple builds a payload. One that shows nothing wakes the app up.
-func (w wanted) apple(n notice) json.RawMessage {
+func (w wanted) apple(e event) json.RawMessage {
 	p := members(w.APNS)
 	aps := members(p["aps"])
 	info := w.APS
@@ -57,19 +57,19 @@ func (w wanted) apple(n notice) json.RawMessage {
 		aps["content-available"] = json.RawMessage("1")
 	}
 	p["aps"] = object(aps)
-	p["_ourd"] = object(members(marshal(event{n.change, n.to.ID})))
+	p["_ourd"] = object(members(marshal(e)))
 	return object(p)
 }
 
 // google builds a payload whose data names the subscription.
-func (w wanted) google(n notice) json.RawMessage {
+func (w wanted) google(e event) json.RawMessage {
 	p := members(w.FCM)
 	if w.FCM == nil {
 		p = members(w.GCM)
 	}
 	data := members(p["data"])
-	data["subscription-id"] = marshal(n.to.ID)
-	data["seq-num"] = marshal(strconv.FormatInt(n.change, 10))
+	data["subscription-id"] = marshal(e.SubscriptionID)
+	data["seq-num"] = marshal(strconv.FormatInt(e.Seq, 10))
 	p["data"] = object(data)
 	if alert := members(w.APS.Alert); p["notification"] == nil && len(alert) > 0 {
 		shown := map[string]json.RawMessage{}

@@ -10,7 +10,7 @@
 // subscription's own query: record access, field access and roles decide as in records.Query, and the
 // master key that saved a subscription gives it no rights. The trigger that notes changes stands only on
 // types that have had a subscription; it sees direct SQL too. A noted change is removed by the transaction
-// that puts its notices on their way, so a crash loses none and repeats none, on however many servers. A
-// subscription or a change that cannot be judged is skipped and logged: it holds nobody else up. What goes
+// that puts its notices on their way, so a crash loses none and repeats none, on however many servers; the
+// numbers of a subscription's notices grow by one and tell nothing of other changes. A subscription or a change that cannot be judged is skipped and logged: it holds nobody else up. What goes
 // through a push service is a job of base/jobs. Wire: skygear §2.8, T42, B12, B13.
 package push

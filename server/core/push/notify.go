@@ -219,18 +219,28 @@ type event struct {
 	SubscriptionID string `json:"subscription-id"`
 }
 
-// send puts notices on their way; they leave when tx commits.
+// send numbers notices and puts them on their way; they leave when tx commits. Who else sends to one of the
+// subscriptions waits until then, so its numbers grow in the order in which its notices leave.
 func (s *Service) send(ctx context.Context, tx *pg.Tx, notices []notice) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	at, err := numbers(ctx, tx, notices)
+	if err != nil {
+		return err
+	}
 	var pushes []any
 	for _, n := range notices {
-		if note := s.alert(n); note != nil {
+		seq, there := at[n.to]
+		if !there {
+			continue
+		}
+		*seq++
+		e := event{*seq, n.to.ID}
+		if note := s.alert(n.to, e); note != nil {
 			pushes = append(pushes, delivery{n.to.DeviceID, note})
 		}
-		data, err := json.Marshal(event{n.change, n.to.ID})
-		if err != nil {
-			return fault.From(err)
-		}
-		err = s.c.Publish(ctx, tx, "_sub_"+n.to.DeviceID, data)
+		err := s.c.Publish(ctx, tx, "_sub_"+n.to.DeviceID, marshal(e))
 		if fault.HasCode(err, fault.Invalid) && pg.State(err).SQLState == "" { // an id that no channel can carry
 			s.log.WarnContext(ctx, "a notice cannot be sent", "device", n.to.DeviceID, "error", err)
 		} else if err != nil {
@@ -241,4 +251,31 @@ func (s *Service) send(ctx context.Context, tx *pg.Tx, notices []notice) error {
 		return nil
 	}
 	return s.c.Jobs.Enqueue(ctx, tx, pushJob, pushes...)
+}
+
+// numbers returns where the counter of each subscriber stands, having moved it past the notices.
+func numbers(ctx context.Context, tx *pg.Tx, notices []notice) (map[*subscriber]*int64, error) {
+	count, byKey := map[*subscriber]int64{}, map[counter]*subscriber{}
+	var databases, devices, ids []string
+	var counts []int64
+	for _, n := range notices {
+		if count[n.to]++; count[n.to] == 1 {
+			byKey[counter{n.to.Database, n.to.DeviceID, n.to.ID, 0}] = n.to
+		}
+	}
+	for k, to := range byKey {
+		databases, devices, ids = append(databases, k.Database), append(devices, k.DeviceID), append(ids, k.ID)
+		counts = append(counts, count[to])
+	}
+	var found []counter
+	if err := tx.Select(ctx, &found, takeNumbers, pg.Array(databases), pg.Array(devices), pg.Array(ids), pg.Array(counts)); err != nil {
+		return nil, err
+	}
+	at := make(map[*subscriber]*int64, len(found))
+	for _, c := range found {
+		seq := c.Seq
+		c.Seq = 0
+		at[byKey[c]] = &seq
+	}
+	return at, nil
 }

@@ -55,7 +55,7 @@ func newPost(t *testing.T) *post {
 	t.Helper()
 	db := testkit.DB(t)
 	p := &post{
-		world: &world{t: t, db: db, schema: schema.New(db), heard: &heard{ended: make(chan struct{})}},
+		world: &world{t: t, db: db, schema: schema.New(db), heard: newHeard()},
 		apple: &service{taken: make(chan push.Message, 100)}, google: &service{taken: make(chan push.Message, 100)},
 	}
 	p.queue = jobs.New(jobs.Config{
@@ -306,7 +306,7 @@ func TestNotices_PushWhereTheSubscriptionAsks(t *testing.T) {
 		t.Helper()
 		n++
 		p.save(p.as("ann"), "", `{"_id":"note/`+string(rune('a'+n))+`"}`)
-		p.settled()
+		p.hear(nil)
 	}
 	check := func(s *service, want string) {
 		t.Helper()

@@ -114,6 +114,19 @@ const selectSubscribers = `
 	   AND (a.disabled IS NOT TRUE OR a.disabled_expiry < now() AT TIME ZONE 'UTC')
 	 ORDER BY s.device_id, s.id`
 
+// takeNumbers moves the counters of subscriptions on, each by as many notices as it gets, and returns
+// where they stood. Those that are gone meanwhile are left out. The order keeps two servers from waiting
+// for each other; who waits sees what the other has taken.
+const takeNumbers = `
+	WITH wanted AS (
+	  SELECT s.auth_id, s.device_id, s.id, w.n
+	    FROM app._subscription s
+	    JOIN unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (auth_id, device_id, id, n) USING (auth_id, device_id, id)
+	   ORDER BY s.auth_id, s.device_id, s.id FOR UPDATE OF s)
+	UPDATE app._subscription s SET seq = s.seq + w.n FROM wanted w
+	 WHERE s.auth_id = w.auth_id AND s.device_id = w.device_id AND s.id = w.id
+	RETURNING s.auth_id AS database, s.device_id, s.id, s.seq - w.n AS seq`
+
 const hasOldChanges = `SELECT to_regclass('public.pending_notification') IS NOT NULL`
 
 // adoptChanges moves what the triggers of an old database noted to where ours note it, as far as anybody
@@ -135,6 +148,14 @@ type change struct {
 	RecordType string `db:"record_type"`
 	Database   string
 	Record     json.RawMessage
+}
+
+// counter is where the numbers of a subscription stand.
+type counter struct {
+	Database string
+	DeviceID string `db:"device_id"`
+	ID       string
+	Seq      int64
 }
 
 // subscriber is a subscription with the device that it belongs to and the device's owner.

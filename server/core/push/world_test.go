@@ -3,7 +3,9 @@ package push_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,8 @@ type world struct {
 	records *records.Service
 	push    *push.Service
 	heard   *heard
+	marks   int
+	told    int // notices that were looked at
 }
 
 // heard is what was published, as "channel subscription".
@@ -34,8 +38,10 @@ type heard struct {
 	mu    sync.Mutex
 	all   []string
 	seqs  []int64
-	ended chan struct{} // closed by the notice of the subscription "the end"
+	marks chan struct{} // the notices of the subscription "mark"
 }
+
+func newHeard() *heard { return &heard{marks: make(chan struct{}, 100)} }
 
 func (h *heard) publish(_ context.Context, tx *pg.Tx, channel string, data json.RawMessage) error {
 	tx.AfterCommit(func() {
@@ -46,8 +52,8 @@ func (h *heard) publish(_ context.Context, tx *pg.Tx, channel string, data json.
 			ID  string `json:"subscription-id"`
 		}
 		_ = json.Unmarshal(data, &e)
-		if e.ID == "the end" {
-			close(h.ended)
+		if e.ID == "mark" {
+			h.marks <- struct{}{}
 			return
 		}
 		h.all, h.seqs = append(h.all, channel+" "+e.ID), append(h.seqs, e.Seq)
@@ -58,7 +64,7 @@ func (h *heard) publish(_ context.Context, tx *pg.Tx, channel string, data json.
 // newWorld makes an app; its notices are sent once start is called.
 func newWorld(t testing.TB, db *pg.DB) *world {
 	t.Helper()
-	h := &heard{ended: make(chan struct{})}
+	h := newHeard()
 	w := newWorldPublishing(t, db, h.publish)
 	w.heard = h
 	return w
@@ -152,26 +158,29 @@ func (w *world) delete(ctx context.Context, id string) {
 	}
 }
 
-// end makes a last change and returns all notices that were sent before that of it. Device ids are
-// replaced by names.
-func (w *world) end(names map[string]string) []string {
+// hear makes a change that is told to a subscription of its own, and returns the notices that came before
+// it and were not returned yet. Device ids are replaced by names.
+func (w *world) hear(names map[string]string) []string {
 	w.t.Helper()
-	device := w.device("zed")
-	w.subscribe(w.as("zed"), "", device, "the end", `"record_type":"the_end"`)
-	w.save(w.as("zed"), "", `{"_id":"the_end/1"}`)
+	if w.marks++; w.marks == 1 {
+		w.subscribe(w.as("zed"), "", w.device("zed"), "mark", `"record_type":"mark"`)
+	}
+	w.save(w.as("zed"), "", fmt.Sprintf(`{"_id":"mark/%d"}`, w.marks))
 	select {
-	case <-w.heard.ended:
+	case <-w.heard.marks:
 	case <-time.After(limit):
 		w.t.Fatal("the last notice did not come")
 	}
 	w.heard.mu.Lock()
 	defer w.heard.mu.Unlock()
 	got := []string{}
-	for _, s := range w.heard.all {
+	for _, s := range w.heard.all[w.told:] {
 		for id, name := range names {
 			s = strings.ReplaceAll(s, "_sub_"+id, name)
 		}
 		got = append(got, s)
 	}
+	w.told = len(w.heard.all)
+	slices.Sort(got)
 	return got
 }
