@@ -8,16 +8,19 @@ import (
 	"testing"
 )
 
-// Two worlds differ only in what U1 keeps to itself: a record with an empty list, a field that rules
-// close, a private record, an e-mail address, friends. Whatever somebody else asks, both must answer the
-// same.
+// Two worlds differ only in what U1 keeps to itself: records with an empty list, a field that rules
+// close, private records, an e-mail address, friends; the second one has some records more. Whatever
+// somebody else asks, both must answer the same.
 
 // secrets are the values of one world.
-type secrets struct{ text, number, boolean, date, tags, friend string }
+type secrets struct{ text, number, boolean, date, tags, friend, more string }
 
 var worlds = [2]secrets{
-	{`"alpha"`, `1`, `true`, `{"$type":"date","$date":"2001-01-01T00:00:00Z"}`, `["alpha"]`, "U3"},
-	{`"omega"`, `2`, `false`, `{"$type":"date","$date":"2002-02-02T00:00:00Z"}`, `{"omega":2}`, "U4"},
+	{`"alpha"`, `1`, `true`, `{"$type":"date","$date":"2001-01-01T00:00:00Z"}`, `["alpha"]`, "U3", ""},
+	{
+		`"omega"`, `2`, `false`, `{"$type":"date","$date":"2002-02-02T00:00:00Z"}`, `{"omega":2}`, "U4",
+		`{"_id":"secret/m","_access":[],"text":"alpha"},{"_id":"note/m2","_access":[{"level":"write","user_id":"U1"}],"title":"alpha"},{"_id":"pointer/m","_access":[],"to":{"$type":"ref","$id":"secret/open"}}`,
+	},
 }
 
 func world(t testing.TB, w secrets) *server {
@@ -34,6 +37,10 @@ func world(t testing.TB, w secrets) *server {
 	s.do("U1", "record:save", `"records":[{"_id":"pointer/p","to":{"$type":"ref","$id":"secret/s"},"note":{"$type":"ref","$id":"note/n"}},
 		{"_id":"pointer/q","to":{"$type":"ref","$id":"secret/open"},"note":{"$type":"ref","$id":"note/m"}}]`)
 	s.do("U1", "record:save", `"database_id":"_private","records":[{"_id":"note/p","title":"private",`+hidden+`}]`)
+	if w.more != "" {
+		s.do("U1", "record:save", `"records":[`+w.more+`]`)
+		s.do("U1", "record:save", `"database_id":"_private","records":[`+strings.NewReplacer(`m2"`, `p2"`, `/m"`, `/p2"`).Replace(w.more)+`]`)
+	}
 	s.do("U1", "record:save", `"records":[{"_id":"user/U1","email":`+w.text+`}]`)
 	s.do("U2", "record:save", `"records":[{"_id":"user/U2","email":"u2"}]`)
 	s.do("U3", "record:save", `"records":[{"_id":"user/U3"}]`)
