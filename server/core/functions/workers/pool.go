@@ -341,13 +341,14 @@ func (p *Pool) pause(d time.Duration) bool {
 
 // launch starts a worker and loads the functions.
 func (p *Pool) launch() (*worker, Registered, error) {
-	number := p.numbers.Add(1)
+	begin, number := time.Now(), p.numbers.Add(1)
 	started, err := p.launcher.launch(number)
 	if err != nil {
 		return nil, Registered{}, err
 	}
 	w := newWorker(p, number, started)
 	r, err := w.load(p.files, p.c.LoadLimit)
+	p.c.Log.Debug("a worker has started", "language", string(p.c.Language), "worker", number, "took", time.Since(begin))
 	return w, r, err
 }
 
