@@ -22,7 +22,7 @@ func (a *App) openPubsub(ctx context.Context) error {
 // openSockets opens the door of the websockets, which ends before the room.
 func (a *App) openSockets(gate *web.Gate) *sockets.Door {
 	a.sockets = sockets.New(sockets.Config{
-		Gate: gate, Room: a.rooms.pubsub, Log: a.log,
+		Gate: gate, Room: a.rooms.pubsub, Log: a.log, Metrics: a.metrics,
 		Sockets: int(a.c.Pubsub.Sockets), PerAddress: int(a.c.Pubsub.SocketsPerAddress),
 	})
 	a.sockets.Start()

@@ -78,6 +78,11 @@ func (c Counter) Add(n float64, values ...string) {
 	}
 }
 
+// Gauge publishes crema_<name>; value is called when somebody asks. A second one of that name is not published.
+func (m *Metrics) Gauge(name, help string, value func() float64) {
+	_ = m.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "crema_" + name, Help: help}, value))
+}
+
 // Begin counts a request as in flight until Observe.
 func (m *Metrics) Begin() { m.inFlight.Inc() }
 

@@ -5,7 +5,7 @@ import (
 	"crema/server/core/pubsub"
 )
 
-// reserve counts a socket that is about to open.
+// reserve counts a socket that is about to open. Stop waits until it is released.
 func (d *Door) reserve(s *socket) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -17,12 +17,14 @@ func (d *Door) reserve(s *socket) error {
 	case s.address != "" && d.addresses[s.address] >= d.c.PerAddress:
 		return fault.New(fault.RateLimited, "sockets.address_full", "your address has all the websockets that pubsub.sockets_per_address allows; close some")
 	}
+	d.running.Add(1)
 	d.count++
 	d.addresses[s.address]++
 	return nil
 }
 
 func (d *Door) release(s *socket) {
+	defer d.running.Done()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.count--
@@ -43,5 +45,5 @@ func (d *Door) start(s *socket, hub pubsub.Hub) {
 	if d.stopping { // since reserve
 		s.member.Leave(errStopping)
 	}
-	d.running.Go(s.run)
+	go s.run()
 }

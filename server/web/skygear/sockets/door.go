@@ -22,7 +22,8 @@ import (
 type Config struct {
 	Gate       *web.Gate
 	Room       *pubsub.Service
-	Log        *slog.Logger  // nil: discard
+	Log        *slog.Logger // nil: discard
+	Metrics    *telemetry.Metrics
 	Sockets    int           // open at once; 0: 20,000
 	PerAddress int           // of one client address, master key excepted; 0: 1,000
 	Ping       time.Duration // between two signs of life that a peer is asked for; 0: 45 s
@@ -34,13 +35,14 @@ type Door struct {
 	c      Config
 	life   context.Context // of publishing; ends with Stop
 	cancel context.CancelFunc
+	closed telemetry.Counter // sockets, by why
 
 	mu        sync.Mutex
 	stopping  bool
 	count     int // open and about to be
 	open      map[*socket]struct{}
 	addresses map[string]int
-	running   sync.WaitGroup
+	running   sync.WaitGroup // sockets, from reserve to release, the keeper and its pings
 }
 
 // New returns a Door. It works without Start; Stop must be called.
@@ -53,6 +55,8 @@ func New(c Config) *Door {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Door{c: c, open: map[*socket]struct{}{}, addresses: map[string]int{}}
+	c.Metrics.Gauge("sockets_open", "Websockets that are open.", func() float64 { return float64(d.Open()) })
+	d.closed = c.Metrics.Counter("sockets_closed_total", "Websockets that have ended, by why.", "why")
 	d.life, d.cancel = context.WithCancel(context.Background())
 	return d
 }

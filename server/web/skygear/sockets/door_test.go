@@ -60,7 +60,7 @@ func open(t *testing.T, c sockets.Config, limits pubsub.Limits) *site {
 	s := &site{log: &output{}, metrics: telemetry.NewMetrics(), room: pubsub.New(pubsub.Config{Limits: limits})}
 	log := telemetry.NewLogger(s.log, slog.LevelDebug, "text")
 	c.Gate, _ = doortest.New(t)
-	c.Room, c.Log = s.room, log
+	c.Room, c.Log, c.Metrics = s.room, log, s.metrics
 	s.door = sockets.New(c)
 	s.door.Start()
 	r := chi.NewRouter()

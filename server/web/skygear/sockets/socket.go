@@ -43,10 +43,25 @@ func (s *socket) run() {
 	s.member.Leave(s.read())
 	why := <-written
 	_ = s.conn.CloseNow() // the handshake was made or is impossible
-	if fault.Is(why, "pubsub.slow") {
+	label := labelOf(why)
+	s.door.closed.Add(1, label)
+	if label == "slow" {
 		s.log.Info("a socket was cut off: its peer reads too slowly")
 	}
 	s.log.Debug("a socket is closed", "why", why, "open", time.Since(s.began))
+}
+
+// labelOf names an end for the metrics.
+func labelOf(why error) string {
+	switch {
+	case errors.Is(why, errGone):
+		return "gone"
+	case errors.Is(why, errStopping):
+		return "stopping"
+	case fault.Is(why, "pubsub.slow"):
+		return "slow"
+	}
+	return "refused"
 }
 
 // read acts on frames until there are no more, and says why.

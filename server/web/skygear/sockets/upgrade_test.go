@@ -156,14 +156,14 @@ func TestUpgrade_LimitsAreCountedAndGivenBack(t *testing.T) {
 	}
 }
 
-// metricsInFlight reads the gauge of requests in flight.
-func (s *site) metricsInFlight(t *testing.T) string {
+// metric reads one line of the metrics.
+func (s *site) metric(t *testing.T, name string) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	s.metrics.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	_, rest, ok := strings.Cut(w.Body.String(), "\ncrema_http_requests_in_flight ")
+	_, rest, ok := strings.Cut(w.Body.String(), "\n"+name+" ")
 	if !ok {
-		t.Fatal("no such metric")
+		t.Fatalf("no metric %s", name)
 	}
 	n, _, _ := strings.Cut(rest, "\n")
 	return n
