@@ -160,7 +160,9 @@ func (a *App) openRecords(ctx context.Context) error {
 		return err
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
-	a.rooms.records = records.New(records.Config{DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode})
+	a.rooms.records = records.New(records.Config{
+		DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode, Guarded: []string{payments.RecordType},
+	})
 	a.rooms.relations = relations.New(a.db, a.rooms.records)
 	return nil
 }

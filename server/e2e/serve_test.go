@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -39,6 +41,61 @@ func TestServe_SellsAndTheOperatorSeesTheRow(t *testing.T) {
 				t.Error("the log holds the token or names the shopper")
 			}
 		})
+	}
+}
+
+// A buyer who is logged in owns the record of the purchase, and still must not change what was paid, remove it, or make one up.
+func TestServe_ABuyerCannotWritePaymentRecords(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.EmptyDatabaseURL(t))
+	call := func(body string) string {
+		t.Helper()
+		response, err := http.Post(s.URL+"/", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var buyer struct {
+		Result struct {
+			Token string `json:"access_token"`
+		}
+	}
+	signed := call(`{"action":"auth:signup","api_key":"` + s.APIKey + `","auth_data":{"username":"ada"},"password":"a long password"}`)
+	if err := json.Unmarshal([]byte(signed), &buyer); err != nil || buyer.Result.Token == "" {
+		t.Fatal(signed, err)
+	}
+	as := `"api_key":"` + s.APIKey + `","access_token":"` + buyer.Result.Token + `",`
+	call(`{"action":"process_payment",` + as + `"args":{"product_name":"Kenya AA","product_price":1000,"stripe_token":"tok_visa","user_email":"ada@example.com"}}`)
+	const see = "select _id, amount, status, _owner_id <> '_service' from payment_record"
+	before := psql(t, s, see)
+	key, _, _ := strings.Cut(before, "|")
+	if strings.Count(before, "succeeded|t") != 1 {
+		t.Fatal(before)
+	}
+	for _, body := range []string{
+		`"action":"record:save","records":[{"_id":"payment_record/` + key + `","amount":1,"status":"refunded"}]`,
+		`"action":"record:save","atomic":true,"records":[{"_id":"payment_record/` + key + `","amount":1}]`,
+		`"action":"record:delete","ids":["payment_record/` + key + `"]`,
+		`"action":"record:save","records":[{"_id":"payment_record/forged","amount":1000,"status":"succeeded"}]`,
+		`"action":"record:save","database_id":"_private","records":[{"_id":"payment_record/forged","amount":1000,"status":"succeeded"}]`,
+		`"action":"schema:delete","record_type":"payment_record","item_name":"amount"`,
+		`"action":"schema:rename","record_type":"payment_record","item_name":"amount","new_name":"sum"`,
+	} {
+		if answer := call(`{` + as + body + `}`); !strings.Contains(answer, "PermissionDenied") && !strings.HasPrefix(answer, `{"error":`) {
+			t.Errorf("%s: %s", body, answer)
+		}
+	}
+	if after := psql(t, s, see); after != before {
+		t.Errorf("psql shows %s; before: %s", after, before)
+	}
+	if answer := call(`{"action":"record:fetch",` + as + `"ids":["payment_record/` + key + `"]}`); !strings.Contains(answer, "ada@example.com") {
+		t.Errorf("the buyer does not see the purchase: %s", answer)
 	}
 }
 

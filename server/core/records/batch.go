@@ -18,7 +18,13 @@ type batch struct {
 	atomic bool
 	rows   []row
 
-	mayMigrate bool // the schema may change whoever acts
+	guarded    []string // Config.Guarded
+	mayMigrate bool     // the schema may change whoever acts
+}
+
+// refuses says that the actor may write no record of t.
+func (b *batch) refuses(t *schema.Type) bool {
+	return !b.scope.actor.Master() && slices.Contains(b.guarded, t.Name)
 }
 
 // row is one entry of a batch.
@@ -65,8 +71,8 @@ type group struct {
 	statement func(ctx context.Context, q pg.Querier, g *group, rows []*row) error
 }
 
-func newBatch(sc scope, n int, atomic bool) *batch {
-	return &batch{scope: sc, rows: make([]row, n), atomic: atomic}
+func (s *Service) newBatch(sc scope, n int, atomic bool) *batch {
+	return &batch{scope: sc, rows: make([]row, n), atomic: atomic, guarded: s.guarded}
 }
 
 // stored returns the records that are there now.
@@ -181,7 +187,7 @@ func (s *Service) SaveTogether(ctx context.Context, t Together) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	b := newBatch(sc, 1, false)
+	b := s.newBatch(sc, 1, false)
 	b.mayMigrate = t.MayMigrate
 	b.rows[0] = row{id: t.Record.ID(), rec: t.Record}
 	now := s.now().UTC().Truncate(time.Microsecond)
