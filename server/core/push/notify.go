@@ -10,8 +10,11 @@ import (
 	"crema/server/base/pg"
 )
 
-// changesAtOnce is how many changes one transaction handles.
-const changesAtOnce = 200
+// How many changes one transaction handles, and how many noted by old triggers are taken over at once.
+const (
+	changesAtOnce = 200
+	adoptAtOnce   = 5000
+)
 
 // recordChange is the channel on which the triggers say that there are changes, those of old databases too.
 const recordChange = "record_change"
@@ -19,12 +22,15 @@ const recordChange = "record_change"
 // Times of the work in the background.
 const (
 	lookAnyway    = 30 * time.Second // without a notice
-	afterFailure  = time.Second
-	judgePatience = 2 * time.Second // for one subscription
+	judgePatience = 2 * time.Second  // for one subscription
 )
 
-// Start sends notices until Stop. Changes that were made while no server ran come first.
+// Start sends notices until Stop. Changes that were made while no server ran come first, and types whose
+// tables came without their trigger, with an old database, get it.
 func (s *Service) Start(ctx context.Context) error {
+	if err := s.watchAll(ctx); err != nil {
+		return err
+	}
 	l, err := s.db.Listen(ctx, recordChange, func(string, bool) { s.nudge() })
 	if err != nil {
 		return err
@@ -53,17 +59,54 @@ func (s *Service) nudge() {
 	}
 }
 
+// work takes fewer changes at once while that fails, and gives the oldest one up when it fails alone: one
+// that nobody can handle must not hold the others up.
 func (s *Service) work(ctx context.Context) {
+	size, failures := changesAtOnce, 0
 	for ctx.Err() == nil {
-		wait := lookAnyway
-		n, err := s.pass(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "notices about changed records wait; trying again", "error", err)
-			wait = afterFailure
+		more := s.adopt(ctx)
+		n, err := s.pass(ctx, size, s.tell)
+		switch {
+		case err == nil:
+			if more = more || n == size; n > 0 {
+				size, failures = min(2*size, changesAtOnce), 0
+			}
+			if !more {
+				s.rest(ctx, lookAnyway)
+			}
+			continue
+		case ctx.Err() != nil:
+			return
+		case size > 1:
+			size = max(1, size/4)
+		default:
+			failures++
 		}
-		if n < changesAtOnce {
-			s.rest(ctx, wait)
+		s.log.WarnContext(ctx, "notices about changed records wait; trying again", "error", err)
+		if failures >= alone && isItsOwn(err) {
+			s.giveUp(ctx, err)
+			failures = 0
 		}
+		s.rest(ctx, s.c.Pause)
+	}
+}
+
+// alone is how often one change fails by itself before it is given up.
+const alone = 10
+
+// isItsOwn tells a failure that a change may have caused from one of the database, which passes.
+func isItsOwn(err error) bool {
+	switch fault.From(err).Code {
+	case fault.DatabaseUnavailable, fault.Unavailable, fault.Timeout, fault.NotConfigured:
+		return false
+	}
+	return true
+}
+
+func (s *Service) giveUp(ctx context.Context, why error) {
+	forget := func(context.Context, *pg.Tx, []change) error { return nil }
+	if _, err := s.pass(ctx, 1, forget); err == nil {
+		s.log.ErrorContext(ctx, "the notices about one change were given up", "error", why)
 	}
 }
 
@@ -77,43 +120,49 @@ func (s *Service) rest(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// pass handles the oldest changes, and returns how many there were. Other servers skip them meanwhile.
-func (s *Service) pass(ctx context.Context) (n int, err error) {
-	s.adopt(ctx)
+// pass hands up to size of the oldest changes to handle, and returns how many there were. They are gone
+// when it succeeds. Other servers skip them meanwhile.
+func (s *Service) pass(ctx context.Context, size int, handle func(context.Context, *pg.Tx, []change) error) (n int, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
 		var changes []change
-		if err := tx.Select(ctx, &changes, claimChanges, changesAtOnce); err != nil {
+		if err := tx.Select(ctx, &changes, claimChanges, size); err != nil {
 			return err
 		}
 		if n = len(changes); n == 0 {
 			return nil
 		}
-		subscribers, err := subscribersOf(ctx, tx, changes)
-		if err != nil {
-			return err
-		}
-		notices, err := s.notices(ctx, changes, subscribers)
-		if err != nil {
-			return err
-		}
-		return s.send(ctx, tx, notices)
+		return handle(ctx, tx, changes)
 	})
-	if err != nil {
-		n = 0
-	}
 	return n, err
 }
 
-// adopt takes over what the triggers of an old database note. It must not hold up what ours note.
-func (s *Service) adopt(ctx context.Context) {
-	var there bool
-	err := s.db.Get(ctx, &there, hasOldChanges)
-	for n := changesAtOnce; err == nil && there && n == changesAtOnce; {
-		err = s.db.Get(ctx, &n, adoptChanges, string(s.db.Schema()), changesAtOnce)
+// tell sends the notices about changes.
+func (s *Service) tell(ctx context.Context, tx *pg.Tx, changes []change) error {
+	subscribers, err := subscribersOf(ctx, tx, changes)
+	if err != nil {
+		return err
 	}
-	if err != nil && ctx.Err() == nil {
+	notices, err := s.notices(ctx, changes, subscribers)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, tx, notices)
+}
+
+// adopt takes over some of what the triggers of an old database note, and says whether there may be more.
+// It must not hold up what ours note.
+func (s *Service) adopt(ctx context.Context) (more bool) {
+	var there bool
+	n := 0
+	err := s.db.Get(ctx, &there, hasOldChanges)
+	if err == nil && there {
+		err = s.db.Get(ctx, &n, adoptChanges, string(s.db.Schema()), adoptAtOnce)
+	}
+	if err != nil && ctx.Err() == nil && !s.deaf {
 		s.log.WarnContext(ctx, "the changes that old triggers noted cannot be read", "error", err)
 	}
+	s.deaf = err != nil
+	return n == adoptAtOnce
 }
 
 func subscribersOf(ctx context.Context, tx *pg.Tx, changes []change) ([]subscriber, error) {

@@ -1,7 +1,9 @@
 package push_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"crema/server/base/pg"
 	"crema/server/core/acl"
 	"crema/server/core/push"
 	"crema/server/testkit"
@@ -353,5 +356,50 @@ func TestNotices_TwoServersTellEachOnce(t *testing.T) {
 		if times != 1 {
 			t.Errorf("%s came %d times", s, times)
 		}
+	}
+}
+
+// A database may have been restored without our triggers.
+func TestStart_WatchesWhatIsSubscribed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testkit.DB(t))
+	ann := w.device("ann")
+	w.save(w.as("ann"), "", `{"_id":"note/0"}`)
+	w.subscribe(w.as("ann"), "", ann, "s", `"record_type":"note"`)
+	w.exec("DROP TRIGGER _note_record_change ON app.note")
+	w.exec("INSERT INTO app._subscription (id, auth_id, device_id, type, query) VALUES ('x', '', $1, 'query', '{\"record_type\":\"nowhere\"}')", ann)
+	w.start()
+	w.save(w.as("ann"), "", `{"_id":"note/1"}`)
+	if diff := cmp.Diff([]string{"ann s"}, w.hear(map[string]string{ann: "ann"})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A change that nobody can handle is given up; those around it are told.
+func TestNotices_OneThatAlwaysFailsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	h := newHeard()
+	w := newWorldPublishing(t, db, func(ctx context.Context, tx *pg.Tx, channel string, data json.RawMessage) error {
+		var e struct {
+			ID string `json:"subscription-id"`
+		}
+		if err := json.Unmarshal(data, &e); err != nil || e.ID == "poison" {
+			return errors.New("no way")
+		}
+		return h.publish(ctx, tx, channel, data)
+	}, func(c *push.Config) { c.Pause = time.Millisecond })
+	w.heard = h
+	ann := w.device("ann")
+	w.subscribe(w.as("ann"), "", ann, "good", `"record_type":"note"`)
+	w.subscribe(w.as("ann"), "", ann, "poison", `"record_type":"note","predicate":["eq",`+key("_id")+`,"7"]`)
+	w.save(w.as("ann"), "", `{"_id":"note/0"}`)
+	w.subscribe(w.as("ann"), "", ann, "poison", `"record_type":"note","predicate":["eq",`+key("_id")+`,"7"]`)
+	for i := range 15 {
+		w.save(w.as("ann"), "", fmt.Sprintf(`{"_id":"note/%d"}`, i))
+	}
+	w.start()
+	if n := len(w.hear(nil)); n != 15 { // the change of note/7 is lost, and note/0 changed twice
+		t.Errorf("%d notices", n)
 	}
 }

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -24,6 +25,7 @@ type Config struct {
 	Senders map[string]Sender // by the type of the device; empty: no push service is configured
 	Log     *slog.Logger
 	Now     func() time.Time // nil: time.Now
+	Pause   time.Duration    // after notices could not be sent; 0: a second
 }
 
 // Publish hands one JSON value to who listens on a channel of the internal websocket, on all servers, when
@@ -37,10 +39,12 @@ type Service struct {
 	log  *slog.Logger
 	wake chan struct{}
 	stop func()
+	deaf bool // the changes that old triggers noted could not be read; of the goroutine that sends
 }
 
 // New returns a Service.
 func New(c Config) *Service {
+	c.Pause = cmp.Or(c.Pause, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

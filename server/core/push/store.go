@@ -57,6 +57,9 @@ func attachTrigger(schema, table string) string {
 
 const isSubscribed = `SELECT EXISTS (SELECT FROM app._subscription WHERE query ->> 'record_type' = $1)`
 
+const selectSubscribedTypes = `
+	SELECT DISTINCT query ->> 'record_type' FROM app._subscription WHERE query ->> 'record_type' IS NOT NULL`
+
 const upsertSubscription = `
 	INSERT INTO app._subscription (id, auth_id, device_id, type, notification_info, query)
 	VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb)

@@ -270,6 +270,22 @@ func (s *Service) watch(ctx context.Context, tx *pg.Tx, name string) error {
 	return s.attach(ctx, tx, name)
 }
 
+// watchAll watches all types that somebody has subscribed to. One that cannot be watched now will be, when
+// somebody subscribes to it again.
+func (s *Service) watchAll(ctx context.Context) error {
+	var types []string
+	if err := s.db.Select(ctx, &types, selectSubscribedTypes); err != nil {
+		return err
+	}
+	for _, name := range types {
+		err := s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error { return s.watch(ctx, tx, name) })
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "changes of a record type are not noted", "type", name, "error", err)
+		}
+	}
+	return ctx.Err()
+}
+
 func (s *Service) attach(ctx context.Context, tx *pg.Tx, name string) error {
 	own := s.db.Schema().SQL()
 	_, err := tx.Exec(ctx, attachTrigger(own, own+"."+pg.Ident(name).SQL()))

@@ -70,11 +70,15 @@ func newWorld(t testing.TB, db *pg.DB) *world {
 	return w
 }
 
-func newWorldPublishing(t testing.TB, db *pg.DB, publish push.Publish) *world {
+func newWorldPublishing(t testing.TB, db *pg.DB, publish push.Publish, change ...func(*push.Config)) *world {
 	t.Helper()
 	w := &world{t: t, db: db, schema: schema.New(db)}
 	w.records = records.New(records.Config{DB: db, Schema: w.schema, DevMode: true})
-	w.push = push.New(push.Config{DB: db, Records: w.records, Publish: publish, Log: slog.New(slog.DiscardHandler)})
+	c := push.Config{DB: db, Records: w.records, Publish: publish, Log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&c)
+	}
+	w.push = push.New(c)
 	w.schema.OnCreate(w.push.Created)
 	if err := w.schema.Start(t.Context()); err != nil {
 		t.Fatal(err)
