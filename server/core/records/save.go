@@ -156,7 +156,10 @@ func (b *batch) saveGroups(snap *schema.Snapshot, now time.Time, m *met) []*grou
 
 // mayCreate says whether the actor may create records of t. Wire: skygear §3.6.
 func mayCreate(a acl.Actor, t *schema.Type) bool {
-	return a.Master() || len(t.CreationRoles) == 0 ||
+	if a.Master() || t.Sealed {
+		return a.Master()
+	}
+	return len(t.CreationRoles) == 0 ||
 		slices.ContainsFunc(t.CreationRoles, func(role string) bool { return slices.Contains(a.Roles, role) })
 }
 

@@ -102,7 +102,7 @@ func (u *upsert) arguments() {
 	u.input(u.access)
 	u.args = append(u.args, u.scope.database, u.scope.actor.UserID, timestamp(u.now), u.table.snap.Version)
 	if u.mode != insertPlainly {
-		u.condition = acl.Where(u.scope.actor, acl.Write, "t", u.args.add)
+		u.condition = u.writable(u.args.add)
 	}
 	u.first = len(u.args) + 1
 	for i, c := range u.sent {
@@ -361,7 +361,7 @@ func (u *upsert) run(ctx context.Context, q pg.Querier) error {
 // selectStanding returns what stops the rows that a statement did not touch.
 func selectStanding(g *group, keys []string) (string, params) {
 	var p params
-	text := "SELECT t._id, " + g.scope.inDatabase("t", p.add) + ", " + acl.Where(g.scope.actor, acl.Write, "t", p.add) +
+	text := "SELECT t._id, " + g.scope.inDatabase("t", p.add) + ", " + g.writable(p.add) +
 		" FROM " + g.table.Table + " t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[])"
 	return text, p
 }
@@ -370,8 +370,16 @@ func selectStanding(g *group, keys []string) (string, params) {
 func deleteRows(g *group, keys []string) (string, params) {
 	var p params
 	text := "DELETE FROM " + g.table.Table + " t WHERE t._id = ANY(" + p.add(pg.Array(keys)) + "::text[]) AND " +
-		g.scope.inDatabase("t", p.add) + " AND " + acl.Where(g.scope.actor, acl.Write, "t", p.add) + " RETURNING t._id"
+		g.scope.inDatabase("t", p.add) + " AND " + g.writable(p.add) + " RETURNING t._id"
 	return text, p
+}
+
+// writable is the condition that the actor may write the row t.
+func (g *group) writable(arg func(any) string) string {
+	if g.table.Sealed && !g.scope.actor.Master() {
+		return "false"
+	}
+	return acl.Where(g.scope.actor, acl.Write, "t", arg)
 }
 
 // selectByKeys returns the statement that reads rows together with the verdict on reading them.

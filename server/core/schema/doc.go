@@ -8,7 +8,7 @@
 // statements on records also compare the version, so a late notice costs a retry, no error.
 //
 // Invariants: changes happen one after another (the version row is locked); nothing is ever altered,
-// widened or dropped by Ensure; what the server itself needs (_schema_kept) stays; names are at most 63 bytes, which PostgreSQL would cut silently; tables
+// widened or dropped by Ensure; what the server itself needs (_schema_kept) stays and is written by it alone; names are at most 63 bytes, which PostgreSQL would cut silently; tables
 // that start with "_" cannot be reached. A new table gets indexes on _owner_id, _created_at and
 // _access at once. It gets no trigger that notes changes: that would write a row per save which nobody
 // reads; package push attaches it to types with a subscription, and OnCreate tells it of new ones.

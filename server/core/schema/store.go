@@ -54,6 +54,8 @@ const selectColumns = `
 
 const selectCreation = `SELECT record_type, role_id FROM app._record_creation WHERE role_id IS NOT NULL ORDER BY 1, 2`
 
+const selectSealed = `SELECT record_type FROM app._schema_kept WHERE record_field = '*'`
+
 const selectDefaults = `SELECT record_type, default_access FROM app._record_default_access
 	 WHERE default_access IS NOT NULL`
 
@@ -137,6 +139,15 @@ func geoSchema(ctx context.Context, q pg.Querier) (string, error) {
 
 // readRules adds what is stored about types. Rules of a type without a table wait for it.
 func (s *Snapshot) readRules(ctx context.Context, q pg.Querier) error {
+	var sealed []string
+	if err := q.Select(ctx, &sealed, selectSealed); err != nil {
+		return err
+	}
+	for _, name := range sealed {
+		if t := s.types[name]; t != nil {
+			t.Sealed = true
+		}
+	}
 	err := q.Each(ctx, selectCreation, nil, func(row pg.Row) error {
 		var name, role string
 		err := row.Scan(&name, &role)

@@ -89,6 +89,7 @@ type Type struct {
 	Guarded       bool       // some column has rules
 	HasAssets     bool       // some column holds assets
 	Fills         bool       // a new row may hold what nobody sent: defaults, sequences, triggers
+	Sealed        bool       // only the master key writes its records; the server itself makes them
 	CreationRoles []string   // who may create; empty: every user
 	HasDefault    bool       // DefaultAccess is set
 	DefaultAccess acl.Access // given to records saved without a list

@@ -143,3 +143,27 @@ func TestAccess_IncludedRecordsPassBothKindsOfRules(t *testing.T) {
 	s.do("U1", "record:save", `"database_id":"_private","records":[{"_id":"note/p","cat":{"$type":"ref","$id":"cat/open"}}]`)
 	s.want("U1", "record:query", `"database_id":"_private",`+query, 200, results(`{"_transient":{"c":null,"o":null,"by":null,"up":null},"…":"…"}`))
 }
+
+// A shopper owns the record of a payment. That is for reading it.
+func TestAccess_RecordsOfPaymentsAreWrittenWithTheMasterKeyOnly(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.give("A1", "Admin")
+	s.do("master as U1", "record:save", `"records":[{"_id":"payment_record/1","_access":[],"product":"Kenya AA","amount":10,"amount_minor":1000,"status":"succeeded"}]`)
+	for _, who := range []string{"U1", "U2", "A1"} {
+		for _, c := range []struct{ action, params string }{
+			{"record:save", `"records":[{"_id":"payment_record/1","status":"refunded"}]`},
+			{"record:save", `"records":[{"_id":"payment_record/1","_access":[{"level":"write","public":true}]}]`},
+			{"record:delete", `"ids":["payment_record/1"]`},
+		} {
+			s.want(who, c.action, c.params, 200, results(entry("payment_record/1", "PermissionDenied", 102)))
+			s.want(who, c.action, c.params+`,"atomic":true`, 409, errorOf("AtomicOperationFailure", 115, `{"payment_record/1":{"name":"PermissionDenied","code":102,"message":"…"}}`))
+		}
+		s.want(who, "record:save", `"records":[{"_id":"payment_record/2","amount":9}]`, 200, results(entry("payment_record/2", "PermissionDenied", 102)))
+		s.want(who, "record:save", `"database_id":"_private","records":[{"_id":"payment_record/2","amount":9}]`, 200, results(entry("payment_record/2", "PermissionDenied", 102)))
+	}
+	s.found("U1", "payment_record", ``, "1")
+	s.found("U2", "payment_record", ``, "")
+	s.want("master", "record:save", `"records":[{"_id":"payment_record/1","status":"refunded"}]`, 200, results(`{"status":"refunded","product":"Kenya AA","_ownerID":"U1","…":"…"}`))
+	s.want("master", "record:delete", `"ids":["payment_record/1"]`, 200, results(`{"_id":"payment_record/1","_type":"record"}`))
+}
