@@ -32,7 +32,7 @@ func (d *Door) fetchSchema(ctx context.Context, w http.ResponseWriter, _ call) e
 }
 
 func (d *Door) createSchema(ctx context.Context, w http.ResponseWriter, c call) error {
-	changes, err := decodeTypes(c.params["record_types"])
+	changes, err := decodeTypes(c.params)
 	if err != nil {
 		return err
 	}
@@ -154,9 +154,9 @@ type wireField struct {
 	Type string `json:"type"`
 }
 
-func decodeTypes(raw json.RawMessage) ([]schema.Change, error) {
+func decodeTypes(p records.Params) ([]schema.Change, error) {
 	var types map[string]wireType
-	if err := decodeGiven(records.Params{"record_types": raw}, "record_types", &types); err != nil {
+	if err := decodeGiven(p, "record_types", &types); err != nil {
 		return nil, err
 	}
 	changes := make([]schema.Change, 0, len(types))
