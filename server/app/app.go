@@ -86,6 +86,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 		func(ctx context.Context) error { return a.openFunctions(a.openWorkers(ctx, fns)) },
 		a.openSite,
 		a.serve,
+		a.startTimers,
 	)
 }
 

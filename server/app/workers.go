@@ -14,6 +14,7 @@ import (
 	"crema/server/base/cluster"
 	"crema/server/base/fault"
 	"crema/server/core/functions"
+	"crema/server/core/functions/timers"
 	"crema/server/core/functions/workers"
 	"crema/server/lambda"
 	"crema/server/web"
@@ -67,6 +68,17 @@ func (a *App) openPool(ctx context.Context, l workers.Language) *workers.Pool {
 	}
 	a.log.LogAttrs(ctx, slog.LevelInfo, "functions are loaded", slog.String("language", string(l)), slog.String("version", r.Version), slog.Int("lambdas", len(r.Ops)))
 	return p
+}
+
+// startTimers comes last: from then on functions find everything that they may use.
+func (a *App) startTimers(context.Context) error {
+	clock, err := timers.New(timers.Config{DB: a.db, Run: a.rooms.functions.RunTimer, Log: a.log}, a.rooms.functions.Timers())
+	if err != nil {
+		return err
+	}
+	clock.Start()
+	a.onStop(clock.Stop)
+	return nil
 }
 
 // workerEnvironment is what functions find in their environment. Wire: the names that Skygear's plugins read.

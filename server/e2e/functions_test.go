@@ -190,3 +190,34 @@ func TestFunctions_WithoutAnInterpreterTheShopOpens(t *testing.T) {
 		}
 	}
 }
+
+func TestFunctions_TimersTickOnceOnTwoServers(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	database := testkit.DatabaseURL(t)
+	code := map[string]string{"clock.py": `
+import time
+import skygear
+from skygear.container import SkygearContainer
+from skygear.options import options
+
+@skygear.every("* * * * * *")
+def tick():
+    answer = SkygearContainer(api_key=options.masterkey).send_action("record:save", {
+        "database_id": "_public", "records": [{"_id": "tick/%d" % time.time_ns(), "_access": None}]})
+    assert "error" not in answer and answer["result"][0]["_type"] == "record", answer
+`}
+	var servers []*testkit.Server
+	for range 2 {
+		servers = append(servers, testkit.StartServer(t, appWith(t, code), "DATABASE_URL="+database, "APP_NAME=test"))
+	}
+	ticks := `select count(*) >= 3 from app_test.tick`
+	eventually(t, servers[0], `select to_regclass('app_test.tick') is not null`, "t")
+	eventually(t, servers[0], ticks, "t")
+	for _, s := range servers {
+		s.Stop(t)
+	}
+	if got := psql(t, servers[0], `select (select count(*) from app_test.tick) = (select count(*) from app_test._timer_run)`); got != "t" {
+		t.Errorf("ticks and runs differ: %s", psql(t, servers[0], `select (select count(*) from app_test.tick), (select count(*) from app_test._timer_run)`))
+	}
+}

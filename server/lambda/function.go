@@ -16,6 +16,7 @@ type Function struct {
 	Timeout      time.Duration // 0: the server's default, 60 s
 	In           reflect.Type  // struct type of the arguments; nil with AnyArgs
 	AnyArgs      bool          // the arguments are any JSON; made by Raw
+	Schedule     string        // of a timer: six fields with seconds first, @daily, @every 1m30s; made by Every
 	Methods      []string      // of an HTTP handler, whose Name is its path and whose arguments are a Request; made by HTTP
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
 }
@@ -68,6 +69,14 @@ func HTTP(path string, methods []string, fn func(context.Context, *Call, Request
 		return json.Marshal(answer)
 	}, opts...)
 	f.Methods = methods
+	return f
+}
+
+// Every declares a timer: it runs by the clock, in UTC, once for each tick however many servers there are. Its Call
+// has no actor.
+func Every(schedule, name string, fn func(context.Context, *Call) error, opts ...Option) Function {
+	f := Raw(name, func(ctx context.Context, c *Call, _ json.RawMessage) (json.RawMessage, error) { return nil, fn(ctx, c) }, opts...)
+	f.Schedule = schedule
 	return f
 }
 

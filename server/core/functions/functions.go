@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"crema/server/base/fault"
 	"crema/server/base/pg"
 	"crema/server/core/acl"
+	"crema/server/core/functions/timers"
 	"crema/server/lambda"
 )
 
@@ -37,6 +39,7 @@ type Service struct {
 	store     store
 	byName    map[string]*function
 	routes    routes
+	timers    map[string]*function
 	calls     tracker
 	watch     deadline.Watch
 	abandoned atomic.Int64
@@ -67,16 +70,16 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 	if c.Payments == nil {
 		c.Payments = func(acl.Actor) lambda.Payments { return noPayments{} }
 	}
-	lambdas, handlers := split(fns)
-	byName, err := register(c, lambdas)
-	if err != nil {
+	s := &Service{config: c, store: store{db: c.DB, clock: c.Now}, calls: newTracker()}
+	all := split(fns)
+	var errs [3]error
+	s.byName, errs[0] = register(c, all.lambdas)
+	s.routes, errs[1] = route(c, all.handlers)
+	s.timers, errs[2] = schedule(c, all.timers)
+	if err := together(errs[:]); err != nil {
 		return nil, err
 	}
-	routes, err := route(c, handlers)
-	if err != nil {
-		return nil, err
-	}
-	return &Service{config: c, store: store{db: c.DB, clock: c.Now}, byName: byName, routes: routes, calls: newTracker()}, nil
+	return s, nil
 }
 
 // Names returns the names of all functions, sorted.
@@ -158,6 +161,26 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 		return f, args, checkAny(args)
 	}
 	return f, args, check(args, f.args)
+}
+
+// Timers returns the functions that run by the clock, by name.
+func (s *Service) Timers() []timers.Timer {
+	var all []timers.Timer
+	for _, f := range s.timers {
+		all = append(all, timers.Timer{Name: f.Name, Spec: f.Schedule})
+	}
+	slices.SortFunc(all, func(a, b timers.Timer) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// RunTimer runs a timer's function to its end or deadline. Nobody calls it: its Call has no actor. It fails as
+// Invoke does.
+func (s *Service) RunTimer(ctx context.Context, name string) error {
+	f := s.timers[name]
+	if f == nil {
+		return fault.New(fault.UnknownOperation, "functions.unknown", "there is no timer %.64q", name)
+	}
+	return s.call(ctx, f, json.RawMessage("null"), nil).err
 }
 
 // refuse says why a caller must not call f.

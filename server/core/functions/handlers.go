@@ -32,18 +32,6 @@ type Handler struct {
 // Methods that a handler may take. OPTIONS and HEAD are the server's.
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
-// split tells HTTP handlers from lambdas.
-func split(fns []lambda.Function) (lambdas, handlers []lambda.Function) {
-	for _, fn := range fns {
-		if fn.Methods != nil {
-			handlers = append(handlers, fn)
-		} else {
-			lambdas = append(lambdas, fn)
-		}
-	}
-	return lambdas, handlers
-}
-
 // route compiles the handlers or reports every fault of all of them.
 func route(c Config, handlers []lambda.Function) (routes, error) {
 	all := routes{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"crema/server/base/fault"
+	"crema/server/core/functions/timers"
 	"crema/server/lambda"
 )
 
@@ -69,36 +70,77 @@ func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
 	return &function{Function: fn, args: args, log: log.With("function", fn.Name).Handler()}, nil
 }
 
+// sorted are functions by what calls them.
+type sorted struct{ lambdas, handlers, timers []lambda.Function }
+
+func split(fns []lambda.Function) (k sorted) {
+	for _, fn := range fns {
+		switch {
+		case fn.Methods != nil:
+			k.handlers = append(k.handlers, fn)
+		case fn.Schedule != "":
+			k.timers = append(k.timers, fn)
+		default:
+			k.lambdas = append(k.lambdas, fn)
+		}
+	}
+	return k
+}
+
+// together is one fault for several of functions.bad_function.
+func together(errs []error) error {
+	var messages []string
+	for _, err := range errs {
+		if err != nil {
+			messages = append(messages, fault.From(err).Message)
+		}
+	}
+	if messages == nil {
+		return nil
+	}
+	return fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(messages, "; "))
+}
+
 // Merge adds functions of another source to those that are there. What cannot be added is left out and
 // told, with reason functions.bad_function: it never takes the place of a function that is there.
 func Merge(have, more []lambda.Function) (all []lambda.Function, problems []error) {
-	known, paths, quiet := map[string]*function{}, routes{}, slog.New(slog.DiscardHandler)
+	all = have[:len(have):len(have)]
+	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}}
 	for _, fn := range have {
-		if fn.Methods == nil {
-			known[canonical(fn.Name)] = &function{Function: fn}
-		} else if err := paths.add(fn, quiet); err != nil {
-			problems = append(problems, err)
-		}
+		_ = known.add(fn) // New tells what is wrong with these
 	}
-	all = have
 	for _, fn := range more {
-		err := named(fn)
-		switch {
-		case fn.Methods != nil:
-			err = paths.add(fn, quiet)
-		case err == nil:
-			err = collision(known, fn.Name)
-		}
-		if err != nil {
+		if err := known.add(fn); err != nil {
 			problems = append(problems, fault.New(fault.NotConfigured, "functions.bad_function", "%s", err))
 			continue
-		}
-		if fn.Methods == nil {
-			known[canonical(fn.Name)] = &function{Function: fn}
 		}
 		all = append(all, fn)
 	}
 	return all, problems
+}
+
+// catalogue knows which names are taken.
+type catalogue struct {
+	lambdas  map[string]*function
+	handlers routes
+	timers   map[string]bool
+}
+
+func (c catalogue) add(fn lambda.Function) error {
+	switch {
+	case fn.Methods != nil:
+		return c.handlers.add(fn, slog.New(slog.DiscardHandler))
+	case fn.Schedule != "":
+		return addTimer(c.timers, fn)
+	}
+	err := named(fn)
+	if err == nil {
+		err = collision(c.lambdas, fn.Name)
+	}
+	if err == nil {
+		c.lambdas[canonical(fn.Name)] = &function{Function: fn}
+	}
+	return err
 }
 
 func collision(known map[string]*function, name string) error {
@@ -148,4 +190,38 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// schedule compiles the timers or reports every fault of all of them.
+func schedule(c Config, fns []lambda.Function) (map[string]*function, error) {
+	all, taken := map[string]*function{}, map[string]bool{}
+	var faults []string
+	for _, fn := range fns {
+		if err := addTimer(taken, fn); err != nil {
+			faults = append(faults, err.Error())
+			continue
+		}
+		if fn.Timeout == 0 {
+			fn.Timeout = c.Timeout
+		}
+		all[fn.Name] = &function{Function: fn, log: c.Log.With("timer", fn.Name).Handler()}
+	}
+	if len(faults) > 0 {
+		return nil, fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(faults, "; "))
+	}
+	return all, nil
+}
+
+func addTimer(taken map[string]bool, fn lambda.Function) error {
+	if fn.Name == "" || len(fn.Name) > maxName {
+		return fmt.Errorf("timer %.64q: a name has 1 to %d bytes", fn.Name, maxName)
+	}
+	if _, err := timers.Parse(fn.Schedule); err != nil {
+		return fmt.Errorf("timer %s: %s", fn.Name, fault.From(err).Message)
+	}
+	if taken[fn.Name] {
+		return fmt.Errorf("timer %s is declared twice", fn.Name)
+	}
+	taken[fn.Name] = true
+	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"crema/server/lambda"
 )
 
-// Functions are the pool's lambdas and HTTP handlers, to be registered beside those in Go.
+// Functions are the pool's lambdas, HTTP handlers and timers, to be registered beside those in Go.
 func (p *Pool) Functions() []lambda.Function {
 	r := p.Registered()
 	var all []lambda.Function
@@ -19,6 +19,9 @@ func (p *Pool) Functions() []lambda.Function {
 		f := lambda.Raw(d.Name, p.handler(d.Name), d.options()...)
 		f.Methods = append([]string{}, d.Methods...)
 		all = append(all, f)
+	}
+	for _, d := range r.Timers {
+		all = append(all, lambda.Every(d.Spec, d.Name, p.timer(d.Name)))
 	}
 	return all
 }
@@ -37,6 +40,14 @@ func (d Declared) options() (options []lambda.Option) {
 func (p *Pool) handler(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		return p.Call(ctx, Handler, name, args, callerOf(c))
+	}
+}
+
+// timer runs by the clock. Wire: it has neither param nor context, and its result does not matter.
+func (p *Pool) timer(name string) func(context.Context, *lambda.Call) error {
+	return func(ctx context.Context, _ *lambda.Call) error {
+		_, err := p.Call(ctx, Timer, name, nil, Caller{})
+		return err
 	}
 }
 

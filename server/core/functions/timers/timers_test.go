@@ -1,0 +1,148 @@
+package timers_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/core/functions/timers"
+	"crema/server/testkit"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	at := func(text string) time.Time {
+		v, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, c := range []struct{ spec, after, want string }{
+		{"0 30 6 * * *", "2026-11-22T06:30:00Z", "2026-11-23T06:30:00Z"},
+		{"0 30 6 * *", "2026-11-22T06:29:59Z", "2026-11-22T06:30:00Z"}, // seconds first, no weekday
+		{"*/15 * * * * 1", "2026-11-22T23:59:50Z", "2026-11-23T00:00:00Z"},
+		{"@daily", "2026-11-22T12:00:00+02:00", "2026-11-23T00:00:00Z"},
+		{"@every 30.0s", "2026-11-22T12:00:01Z", "2026-11-22T12:00:30Z"},
+		{"@every 1m30s", "2026-11-22T12:00:00Z", "2026-11-22T12:01:30Z"},
+	} {
+		s, err := timers.Parse(c.spec)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := s.Next(at(c.after)); !got.Equal(at(c.want)) {
+			t.Errorf("%s after %s: %s, want %s", c.spec, c.after, got, c.want)
+		}
+	}
+	for _, bad := range []string{"", "often", "61 * * * * *", "* * * *", "@every soon"} {
+		if _, err := timers.Parse(bad); !fault.Is(err, "timers.bad_schedule") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := timers.New(timers.Config{}, []timers.Timer{{Name: "a", Spec: "@daily"}, {Name: "b", Spec: "x"}, {Name: "c", Spec: "y"}}); !fault.Is(err, "timers.bad_schedule") {
+		t.Error(err)
+	}
+}
+
+// clock is a machine's clock that tests turn forward; a service that sleeps finds out by itself.
+type clock struct {
+	mu    sync.Mutex
+	shift time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.shift)
+}
+
+func start(t *testing.T, db *pg.DB, list []timers.Timer, now func() time.Time, run func(name string) error) *timers.Service {
+	t.Helper()
+	s, err := timers.New(timers.Config{
+		DB: db, Log: slog.New(slog.DiscardHandler), Now: now, Run: func(_ context.Context, name string) error { return run(name) },
+	}, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Stop(context.Background()) })
+	return s
+}
+
+// Three servers whose clocks differ tick each second; each tick is started once.
+func TestService_OneStartForEachTick(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	list := []timers.Timer{{Name: "quick", Spec: "@every 1s"}, {Name: "fails", Spec: "* * * * * *"}, {Name: "never", Spec: "0 0 0 30 2 *"}}
+	ran := make(chan string, 1000)
+	var all []*timers.Service
+	for i := range 3 {
+		c := clock{shift: time.Duration(i) * 300 * time.Millisecond}
+		all = append(all, start(t, db, list, c.now, func(name string) error {
+			ran <- name
+			if name == "fails" {
+				return errors.New("as ever")
+			}
+			return nil
+		}))
+	}
+	count := map[string]int{}
+	for count["quick"] < 3 || count["fails"] < 3 {
+		select {
+		case name := <-ran:
+			count[name]++
+		case <-time.After(60 * time.Second):
+			t.Fatalf("the timers stand still: %v", count)
+		}
+	}
+	for _, s := range all {
+		s.Stop(t.Context())
+	}
+	close(ran)
+	for name := range ran {
+		count[name]++
+	}
+	rows := map[string]int{}
+	var list2 []struct {
+		Name  string
+		Count int
+	}
+	if err := db.Select(t.Context(), &list2, `SELECT name, count(*) AS count FROM app._timer_run GROUP BY name`); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list2 {
+		rows[r.Name] = r.Count
+	}
+	if diff := cmp.Diff(rows, count); diff != "" {
+		t.Errorf("ticks and starts differ: %s", diff)
+	}
+}
+
+func TestService_OldTicksAreForgotten(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	for _, when := range []string{"25 hours", "1 hour"} {
+		if _, err := db.Exec(t.Context(), `INSERT INTO app._timer_run (name, scheduled_at) VALUES ('old', now() - $1::interval)`, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ran := make(chan string, 100)
+	start(t, db, []timers.Timer{{Name: "quick", Spec: "@every 1s"}}, nil, func(name string) error { ran <- name; return nil })
+	select {
+	case <-ran: // after the first look
+	case <-time.After(60 * time.Second):
+		t.Fatal("the timer stands still")
+	}
+	var left int
+	if err := db.Get(t.Context(), &left, `SELECT count(*) FROM app._timer_run WHERE name = 'old'`); err != nil || left != 1 {
+		t.Errorf("%d old ticks are left, %v", left, err)
+	}
+}
