@@ -165,6 +165,100 @@ func TestServers_ALostConnectionLosesNothingThatWaits(t *testing.T) {
 	}
 }
 
+// Nobody can hold up what other servers say: a member that does not read is cut off, later than here.
+func TestServers_ASlowReaderOfAnotherServerIsCutOff(t *testing.T) {
+	t.Parallel()
+	url := testkit.DatabaseURL(t)
+	a, b := server(t, url, pubsub.Limits{}, nil), server(t, url, pubsub.Limits{QueueLength: 4, Patience: time.Hour}, nil)
+	slow, good := join(t, b, pubsub.Public, "c"), join(t, b, pubsub.Public, "c")
+	const n = 100
+	for i := range n {
+		publish(t, a, pubsub.Public, "c", fmt.Sprint(i))
+		if got := take(t, good, 1); got[0] != fmt.Sprintf(`{"channel":"c","data":%d}`, i) {
+			t.Errorf("the good reader gets %v", got)
+		}
+	}
+	if batch, err := slow.Next(t.Context()); !fault.Is(err, "pubsub.slow") {
+		t.Errorf("the slow reader gets %d messages, %v", len(batch), err)
+	}
+}
+
+// lines is a log that is written and read at the same time.
+type lines struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// A server that has lost its listening connection says so, hears again, and hears nothing twice.
+func TestServers_ALostListenerIsToldAndComesBack(t *testing.T) {
+	t.Parallel()
+	url := testkit.DatabaseURL(t)
+	var log lines
+	a, b := server(t, url, pubsub.Limits{}, nil), server(t, url, pubsub.Limits{}, slog.New(slog.NewTextHandler(&log, nil)))
+	m := join(t, b, pubsub.Public, "c")
+	publish(t, a, pubsub.Public, "c", `-1`)
+	take(t, m, 1)
+	admin, err := pg.Open(t.Context(), pg.Config{URL: url, Schema: testkit.Schema, MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if _, err := admin.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	heard := make(chan []string, 1)
+	go func() {
+		var all []string
+		for len(all) < 3 {
+			batch, err := m.Next(ctx)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			for _, text := range batch {
+				all = append(all, string(text))
+			}
+		}
+		heard <- all
+	}()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-again.C:
+			publish(t, a, pubsub.Public, "c", fmt.Sprint(i))
+			continue
+		case all := <-heard:
+			last := -1
+			for _, text := range all {
+				var got struct{ Data int }
+				if err := json.Unmarshal([]byte(text), &got); err != nil || got.Data <= last {
+					t.Errorf("%s after %d, %v", text, last, err)
+				}
+				last = got.Data
+			}
+		}
+		break
+	}
+	if !strings.Contains(log.String(), "may be missing") {
+		t.Errorf("log:\n%s", log.String())
+	}
+}
+
 // A server that dies leaves the others as they were, and another one takes its place.
 func TestServers_OneMoreAndOneLess(t *testing.T) {
 	t.Parallel()

@@ -197,10 +197,10 @@ func (b *bench) idle(ctx context.Context, o options) (idling, error) {
 // holdIdle opens sockets and closes them after a while.
 func (s *server) holdIdle(ctx context.Context, n int, paths ...string) error {
 	q, err := fanout.Idle(ctx, s.addr, n, paths...)
-	defer q.Close()
 	if err != nil {
 		return err
 	}
+	defer q.Close()
 	wait := idleTime
 	if n < 1000 {
 		wait = 0

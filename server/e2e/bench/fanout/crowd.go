@@ -34,7 +34,7 @@ type Crowd struct {
 }
 
 // Gather opens n subscribers on one server and a publisher on another one, or the same. Data is what the
-// publisher will say, as JSON. The Crowd must be closed.
+// publisher will say, as JSON. A Crowd must be closed.
 func Gather(ctx context.Context, from, to, path string, n int, data string) (*Crowd, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -46,11 +46,12 @@ func Gather(ctx context.Context, from, to, path string, n int, data string) (*Cr
 	}
 	var err error
 	if c.publisher, err = dial(ctx, from, path, "unused", n); err != nil {
-		return c, err
+		return nil, err
 	}
 	c.members, err = open(ctx, n, func(i int) (net.Conn, error) { return dial(ctx, to, path, channel, i) })
 	if err != nil {
-		return c, err
+		c.Close()
+		return nil, err
 	}
 	for _, conn := range c.members {
 		c.running.Go(func() { c.hear(conn) })
@@ -131,7 +132,7 @@ type Quiet struct {
 	running sync.WaitGroup
 }
 
-// Idle opens n sockets, each with two channels, and leaves them alone. The Quiet must be closed.
+// Idle opens n sockets, each with two channels, and leaves them alone. A Quiet must be closed.
 func Idle(ctx context.Context, addr string, n int, paths ...string) (*Quiet, error) {
 	q := &Quiet{}
 	var err error
@@ -141,7 +142,8 @@ func Idle(ctx context.Context, addr string, n int, paths ...string) (*Quiet, err
 		return dial(one, addr, paths[i%len(paths)], fmt.Sprintf("room-%d", i/10), i)
 	})
 	if err != nil {
-		return q, err
+		q.Close()
+		return nil, err
 	}
 	for _, conn := range q.conns {
 		q.running.Go(func() {
