@@ -7,7 +7,7 @@
 // listen and speak. The names of devices are random UUIDs, and no answer tells a name to anybody.
 //
 // Invariants: what one publisher sends to one channel arrives in that order, once, on every server; on
-// one server all subscribers of a channel see one order; memory for slow readers is bounded, and a reader
+// one server all subscribers of a channel that keep up see one order; memory for slow readers is bounded, and a reader
 // that stays full is cut off.
 //
 // Tables: none. Servers talk over NOTIFY (see relay.go and server/docs/decisions/0014-pubsub-across-servers.md).

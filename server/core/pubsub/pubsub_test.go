@@ -119,6 +119,27 @@ func TestPublish_RefusesWhatCannotBeSent(t *testing.T) {
 	}
 }
 
+func TestPublish_AllSubscribersSeeOneOrder(t *testing.T) {
+	t.Parallel()
+	const publishers, n = 4, 1000
+	s := pubsub.New(pubsub.Config{Limits: pubsub.Limits{QueueLength: publishers * n, QueueBytes: 1 << 20}})
+	a, b := join(t, s, pubsub.Public, "c"), join(t, s, pubsub.Public, "c")
+	var all sync.WaitGroup
+	for p := range publishers {
+		all.Go(func() {
+			for i := range n {
+				if err := s.Publish(t.Context(), pubsub.Public, "c", json.RawMessage(fmt.Sprintf("[%d,%d]", p, i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if diff := cmp.Diff(take(t, a, publishers*n), take(t, b, publishers*n)); diff != "" {
+		t.Errorf("two orders: %.500s", diff)
+	}
+}
+
 // A publisher waits for a reader that is full, and goes on when there is room: nothing is lost.
 func TestPublish_WaitsForAReaderThatKeepsReading(t *testing.T) {
 	t.Parallel()
