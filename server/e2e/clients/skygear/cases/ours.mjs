@@ -27,6 +27,32 @@ test('ours: subscribe and unsubscribe are on and off', async (w) => {
   same(client.pubsub.hasHandlers('room'), false);
 }, { needs });
 
+test('ours: leaves a channel that nobody listens to any more', async (w) => {
+  const client = await w.client();
+  const channel = w.unique('room');
+  const first = client.pubsub.once(channel);
+  const second = client.pubsub.on(channel, () => {});
+  client.pubsub.publish(channel, { n: 1 });
+  await soon(first, 'the message');
+  const socket = client.pubsub._socket;
+  const sent = [];
+  socket.send = (frame) => sent.push(JSON.parse(frame));
+  client.pubsub.off(channel, second);
+  client.pubsub.off(channel);
+  same(sent, [{ action: 'unsub', channel }]);
+}, { needs });
+
+test('ours: pages of relations', async (w) => {
+  const client = await w.user();
+  const users = [(await w.user()).auth.currentUser, (await w.user()).auth.currentUser];
+  await client.relation.add(new client.Following(users));
+  const query = new client.relation.Query(client.Following);
+  query.limit = 1;
+  const ids = [];
+  for (query.page of [1, 2, 3]) ids.push((await client.relation.query(query)).map(({ _id }) => _id));
+  same(ids, [...users.map(({ _id }) => [_id]).sort(), []]);
+}, { needs });
+
 test('ours: a handle ends listening to the connection', async (w) => {
   const client = await w.client();
   const seen = [];
@@ -35,6 +61,22 @@ test('ours: a handle ends listening to the connection', async (w) => {
   client.pubsub.on(w.unique('room'), () => {});
   await soon(open, 'the connection');
   same(seen, []);
+}, { needs });
+
+test('ours: a listener that throws keeps nothing from the others', async (w) => {
+  const client = await w.client();
+  const channel = w.unique('room');
+  const thrown = new Promise((resolve) => {
+    globalThis.process?.once('unhandledRejection', resolve);
+    globalThis.addEventListener?.('unhandledrejection', (event) => {
+      event.preventDefault();
+      resolve(event.reason);
+    }, { once: true });
+  });
+  client.pubsub.on(channel, () => { throw new Error('mine'); });
+  const heard = client.pubsub.once(channel);
+  client.pubsub.publish(channel, { n: 1 });
+  same([await soon(heard, 'the message'), (await soon(thrown, 'the fault')).message], [{ n: 1 }, 'mine']);
 }, { needs });
 
 test('ours: a late refusal of an old token leaves the new user alone', async (w) => {

@@ -1,4 +1,5 @@
 // Messages between clients.
+import { memory } from '../world.mjs';
 import { same, soon, throws } from '../check.mjs';
 import { test } from '../suite.mjs';
 
@@ -68,6 +69,18 @@ test('pubsub: once', async (w) => {
   const box = inbox(client, channel);
   client.pubsub.publish(channel, { n: 2 });
   same(await box.take(1), [{ n: 2 }]);
+});
+
+test('pubsub: listening before config', async (w) => {
+  const client = w.sdk.create(memory());
+  const channel = w.unique('room');
+  const message = client.pubsub.once(channel);
+  const opened = new Promise((resolve) => { client.pubsub.onOpen(resolve); });
+  await client.config(w.settings);
+  await soon(opened, 'the connection');
+  client.pubsub.publish(channel, { n: 1 });
+  same(await soon(message, 'the message'), { n: 1 });
+  w.sdk.close(client);
 });
 
 test('pubsub: off', async (w) => {
