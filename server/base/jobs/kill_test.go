@@ -18,8 +18,9 @@ import (
 // victimEnv makes this test binary a server that takes one job and never finishes it.
 const victimEnv = "CREMA_TEST_JOBS_VICTIM"
 
-// leaseOfTheDead is how long the job of a killed server waits.
-const leaseOfTheDead = 2 * time.Second
+// leaseOfTheDead is how long the job of a killed server waits. It is long enough for a busy machine to
+// renew it in time.
+const leaseOfTheDead = 6 * time.Second
 
 func TestVictim(t *testing.T) {
 	url := os.Getenv(victimEnv)

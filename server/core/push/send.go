@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"crema/server/base/fault"
@@ -48,7 +49,7 @@ type SendError struct {
 // Error implements error.
 func (e *SendError) Error() string { return "the push service refused a message: " + e.Reason }
 
-// What the jobs of this room are called and how often they are tried: over about twenty minutes.
+// What the jobs of this room are called and how often they are tried: over about ten minutes.
 const (
 	pushJob   = "push.send"
 	pushTries = 10
@@ -214,8 +215,21 @@ func (s *Service) enqueue(ctx context.Context, devices []receiver, topic string,
 			list = append(list, delivery{d.ID, n.only(d.Type)})
 		}
 	}
-	return s.c.Jobs.Enqueue(ctx, s.db, pushJob, list...)
+	if len(list) == 0 {
+		return nil
+	}
+	return s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		for some := range slices.Chunk(list, jobsAtOnce) {
+			if err := s.c.Jobs.Enqueue(ctx, tx, pushJob, some...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
+
+// jobsAtOnce bounds one statement: each job carries its message.
+const jobsAtOnce = 500
 
 // reaches says whether there is something to send to a type of device, and a service for it.
 func (s *Service) reaches(deviceType string, n Notification) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -172,6 +173,23 @@ func TestToUsers_ReachesAllTheirDevices(t *testing.T) {
 	p.idle()
 	if len(p.apple.taken)+len(p.google.taken) != 0 {
 		t.Error("more was sent than asked for")
+	}
+}
+
+func TestToUsers_Many(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.queue.Stop()
+	p.exec("INSERT INTO app._auth (id) SELECT 'u' || i FROM generate_series(1, $1) i", 1200)
+	p.exec("INSERT INTO app._device (id, auth_id, type, token, last_registered_at) SELECT 'd' || i, 'u' || i, 'ios', i::text, now() FROM generate_series(1, $1) i", 1200)
+	ids := make([]string, 1200)
+	for i := range ids {
+		ids[i] = fmt.Sprint("u", i+1)
+	}
+	p.toUsers("", both, ids...)
+	var n int
+	if err := p.db.Get(t.Context(), &n, "SELECT count(DISTINCT payload ->> 'device') FROM app._job"); err != nil || n != 1200 {
+		t.Errorf("%d jobs, %v", n, err)
 	}
 }
 
