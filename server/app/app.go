@@ -162,7 +162,7 @@ func (a *App) openRecords(ctx context.Context) error {
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
 	a.rooms.records = records.New(records.Config{
-		DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode, Guarded: []string{payments.RecordType},
+		DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode,
 	})
 	a.rooms.relations = relations.New(a.db, a.rooms.records)
 	return nil

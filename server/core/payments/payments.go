@@ -44,10 +44,6 @@ type Config struct {
 	Failpoint      func(name string) // tests only: called at each point where a crash is worth testing
 }
 
-// RecordType is the type of the records that tell of payments. Nobody but this room and the master key may write them: a
-// buyer owns the record of the purchase and must not be able to change what was paid.
-const RecordType = "payment_record"
-
 // Service takes payments. Make it with New; Start and Stop run what goes on in the background.
 type Service struct {
 	c        Config

@@ -18,13 +18,7 @@ type batch struct {
 	atomic bool
 	rows   []row
 
-	guarded    []string // Config.Guarded
-	mayMigrate bool     // the schema may change whoever acts
-}
-
-// refuses says that the actor may write no record of t.
-func (b *batch) refuses(t *schema.Type) bool {
-	return !b.scope.actor.Master() && slices.Contains(b.guarded, t.Name)
+	mayMigrate bool // the schema may change whoever acts
 }
 
 // row is one entry of a batch.
@@ -71,8 +65,8 @@ type group struct {
 	statement func(ctx context.Context, q pg.Querier, g *group, rows []*row) error
 }
 
-func (s *Service) newBatch(sc scope, n int, atomic bool) *batch {
-	return &batch{scope: sc, rows: make([]row, n), atomic: atomic, guarded: s.guarded}
+func newBatch(sc scope, n int, atomic bool) *batch {
+	return &batch{scope: sc, rows: make([]row, n), atomic: atomic}
 }
 
 // stored returns the records that are there now.
@@ -187,7 +181,7 @@ func (s *Service) SaveTogether(ctx context.Context, t Together) (*Record, error)
 	if err != nil {
 		return nil, err
 	}
-	b := s.newBatch(sc, 1, false)
+	b := newBatch(sc, 1, false)
 	b.mayMigrate = t.MayMigrate
 	b.rows[0] = row{id: t.Record.ID(), rec: t.Record}
 	now := s.now().UTC().Truncate(time.Microsecond)

@@ -30,7 +30,7 @@ func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
 	if len(req.Items) == 0 {
 		return nil, noRecords()
 	}
-	b := s.newBatch(sc, len(req.Items), req.Atomic)
+	b := newBatch(sc, len(req.Items), req.Atomic)
 	for i, item := range req.Items {
 		b.rows[i] = row{id: item.ID, rec: item.Record, err: item.Err}
 		if item.ID == "" && item.Record != nil {
@@ -142,9 +142,7 @@ func lacking(t *schema.Type, rec *Record) []schema.Field {
 // first, and of an id that appears twice the later one comes later.
 func (b *batch) saveGroups(snap *schema.Snapshot, now time.Time, m *met) []*group {
 	groups := b.groups(snap, func(r *row, t *schema.Type) bool {
-		if r.err = r.bind(t); r.err == nil && b.refuses(t) {
-			r.err = denied(r.id)
-		}
+		r.err = r.bind(t)
 		return r.err == nil
 	})
 	for _, g := range groups {
