@@ -46,13 +46,9 @@ type run struct {
 	log   callLog
 }
 
-// serve runs f on the caller's goroutine. When f outlives its deadline, answer is called meanwhile from
-// another one.
+// serve runs f, whose set has counted the call in, on the caller's goroutine. When f outlives its deadline,
+// answer is called meanwhile from another one.
 func (s *Service) serve(ctx context.Context, f *function, args json.RawMessage, answer func(json.RawMessage, error)) {
-	if !s.calls.enter() {
-		answer(nil, stopped())
-		return
-	}
 	r := &run{service: s, function: f, args: args, start: time.Now(), answer: answer}
 	r.ctx.Start(ctx, r.start.Add(f.Timeout))
 	defer r.ctx.End()
@@ -66,8 +62,9 @@ func (r *run) Expire() { r.leave(&r.ctx) }
 
 // call runs f on a goroutine of its own and returns at the deadline, or when ctx ends, at the latest.
 func (s *Service) call(ctx context.Context, f *function, args json.RawMessage, settle func(outcome)) outcome {
-	if !s.calls.enter() {
-		o := outcome{err: stopped(), refused: true}
+	f, args, err := s.enter(ctx, f, args)
+	if err != nil {
+		o := outcome{err: err, refused: true}
 		if settle != nil {
 			settle(o)
 		}
@@ -96,7 +93,7 @@ func stopped() error {
 // do ends with an outcome whatever the function's code does: even runtime.Goexit, which unwinds the
 // goroutine without a panic.
 func (r *run) do(ctx context.Context) {
-	defer r.service.calls.leave()
+	defer r.function.set.calls.leave()
 	var o outcome
 	returned := false
 	defer func() {

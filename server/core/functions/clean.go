@@ -65,9 +65,15 @@ func (s *Service) Stop(ctx context.Context) {
 	})
 	ctx, cancel := context.WithTimeout(ctx, stopLimit)
 	defer cancel()
-	select {
-	case <-s.calls.close():
-	case <-ctx.Done():
-		s.config.Log.WarnContext(ctx, "functions are still running at the stop", "calls", s.calls.count())
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	for _, set := range s.sets() {
+		select {
+		case <-set.calls.close():
+		case <-ctx.Done():
+			s.config.Log.WarnContext(ctx, "functions are still running at the stop", "calls", s.Running())
+			return
+		}
 	}
 }

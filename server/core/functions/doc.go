@@ -2,6 +2,7 @@
 // them with a deadline, and remembers answers for an Idempotency-Key.
 //
 // Way in: New, Service.Lookup, Service.Invoke, Service.InvokeOnce. The caller is the acl.Actor of ctx.
+// Compile and Switch put other functions in the place of all that are there, between two calls.
 //
 // Table: _function_answer, one row per function, caller and key, kept for 24 h.
 //

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,18 +38,28 @@ type Completer func(ctx context.Context, text json.RawMessage) (json.RawMessage,
 type Service struct {
 	config    Config
 	store     store
-	byName    map[string]*function
-	routes    routes
-	timers    map[string]*function
-	calls     tracker
+	live      atomic.Pointer[Set]
 	watch     deadline.Watch
 	abandoned atomic.Int64
 	cleaner   cleaner
+
+	mu      sync.Mutex
+	retired []*Set // those whose calls still run
+	stopped bool
+}
+
+// Set is functions that are live together. It does not change.
+type Set struct {
+	byName map[string]*function
+	routes routes
+	timers map[string]*function
+	calls  tracker
 }
 
 // function is a registered lambda.Function with what its calls need, computed once.
 type function struct {
 	lambda.Function
+	set  *Set
 	args *shape
 	log  slog.Handler
 }
@@ -70,22 +81,84 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 	if c.Payments == nil {
 		c.Payments = func(acl.Actor) lambda.Payments { return noPayments{} }
 	}
-	s := &Service{config: c, store: store{db: c.DB, clock: c.Now}, calls: newTracker()}
+	s := &Service{config: c, store: store{db: c.DB, clock: c.Now}}
+	set, err := s.Compile(fns...)
+	if err != nil {
+		return nil, err
+	}
+	s.live.Store(set)
+	return s, nil
+}
+
+// Compile makes a set of functions, to be made live with Switch. All faults of them are reported together
+// in one functions.bad_function.
+func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
+	set := &Set{calls: newTracker()}
 	all := split(fns)
 	var errs [3]error
-	s.byName, errs[0] = register(c, all.lambdas)
-	s.routes, errs[1] = route(c, all.handlers)
-	s.timers, errs[2] = schedule(c, all.timers)
+	set.byName, errs[0] = register(s.config, all.lambdas)
+	set.routes, errs[1] = route(s.config, all.handlers)
+	set.timers, errs[2] = schedule(s.config, all.timers)
 	if err := together(errs[:]); err != nil {
 		return nil, err
 	}
-	return s, nil
+	for _, f := range set.byName {
+		f.set = set
+	}
+	for _, byMethod := range set.routes {
+		for _, f := range byMethod {
+			f.set = set
+		}
+	}
+	for _, f := range set.timers {
+		f.set = set
+	}
+	return set, nil
+}
+
+// Switch makes the functions of next the live ones: every call that begins from now on is theirs. The
+// function that it returns waits until the calls of the earlier ones have ended, or ctx.
+func (s *Service) Switch(next *Set) (drained func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		next.calls.close()
+	}
+	old := s.live.Swap(next)
+	idle := old.calls.close()
+	s.retired = append(s.retired, old)
+	return func(ctx context.Context) error {
+		select {
+		case <-idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.retired = slices.DeleteFunc(s.retired, func(o *Set) bool { return o == old })
+		return nil
+	}
+}
+
+// sets are those with calls that may run, the live one first.
+func (s *Service) sets() []*Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*Set{s.live.Load()}, s.retired...)
+}
+
+// over says whether the service takes no calls any more.
+func (s *Service) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
 }
 
 // Names returns the names of all functions, sorted.
 func (s *Service) Names() []string {
-	names := make([]string, 0, len(s.byName))
-	for _, f := range s.byName {
+	live := s.live.Load()
+	names := make([]string, 0, len(live.byName))
+	for _, f := range live.byName {
 		names = append(names, f.Name)
 	}
 	slices.Sort(names)
@@ -94,7 +167,7 @@ func (s *Service) Names() []string {
 
 // Has says whether there is a function of this name. It costs nothing, unlike a Lookup that fails.
 func (s *Service) Has(name string) bool {
-	_, ok := s.byName[canonical(name)]
+	_, ok := s.live.Load().byName[canonical(name)]
 	return ok
 }
 
@@ -109,12 +182,13 @@ func (s *Service) Lookup(name string) (lambda.Function, error) {
 }
 
 func (s *Service) find(name string) (*function, error) {
-	if f, ok := s.byName[canonical(name)]; ok {
+	live := s.live.Load()
+	if f, ok := live.byName[canonical(name)]; ok {
 		return f, nil
 	}
 	hint := ""
-	if near := nearest(canonical(name), maps.Keys(s.byName)); near != "" {
-		hint = "; did you mean " + s.byName[near].Name + "?"
+	if near := nearest(canonical(name), maps.Keys(live.byName)); near != "" {
+		hint = "; did you mean " + live.byName[near].Name + "?"
 	}
 	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no function %.64q%s", name, hint)
 }
@@ -137,11 +211,33 @@ func (s *Service) Invoke(ctx context.Context, name string, args json.RawMessage)
 // meanwhile from another goroutine. Serve returns when both have ended.
 func (s *Service) Serve(ctx context.Context, name string, args json.RawMessage, respond func(json.RawMessage, error)) {
 	f, args, err := s.admit(ctx, name, args)
+	if err == nil {
+		f, args, err = s.enter(ctx, f, args)
+	}
 	if err != nil {
 		respond(nil, err)
 		return
 	}
 	s.serve(ctx, f, args, respond)
+}
+
+// enter counts a call of f in. When other functions have become live meanwhile, the call is theirs.
+func (s *Service) enter(ctx context.Context, f *function, args json.RawMessage) (*function, json.RawMessage, error) {
+	for !f.set.calls.enter() {
+		if s.over() {
+			return nil, nil, stopped()
+		}
+		var err error
+		if f.Schedule != "" {
+			f, err = s.timer(f.Name)
+		} else {
+			f, args, err = s.admit(ctx, f.Name, args)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return f, args, nil
 }
 
 // admit finds the function and refuses callers and arguments that it must not see. The doors have
@@ -163,10 +259,13 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 	return f, args, check(args, f.args)
 }
 
-// Timers returns the functions that run by the clock, by name.
-func (s *Service) Timers() []timers.Timer {
+// Timers returns the live functions that run by the clock, by name.
+func (s *Service) Timers() []timers.Timer { return s.live.Load().Timers() }
+
+// Timers returns the functions of the set that run by the clock, by name.
+func (t *Set) Timers() []timers.Timer {
 	var all []timers.Timer
-	for _, f := range s.timers {
+	for _, f := range t.timers {
 		all = append(all, timers.Timer{Name: f.Name, Spec: f.Schedule})
 	}
 	slices.SortFunc(all, func(a, b timers.Timer) int { return cmp.Compare(a.Name, b.Name) })
@@ -176,11 +275,18 @@ func (s *Service) Timers() []timers.Timer {
 // RunTimer runs a timer's function to its end or deadline. Nobody calls it: its Call has no actor. It fails as
 // Invoke does.
 func (s *Service) RunTimer(ctx context.Context, name string) error {
-	f := s.timers[name]
-	if f == nil {
-		return fault.New(fault.UnknownOperation, "functions.unknown", "there is no timer %.64q", name)
+	f, err := s.timer(name)
+	if err != nil {
+		return err
 	}
 	return s.call(ctx, f, json.RawMessage("null"), nil).err
+}
+
+func (s *Service) timer(name string) (*function, error) {
+	if f := s.live.Load().timers[name]; f != nil {
+		return f, nil
+	}
+	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no timer %.64q", name)
 }
 
 // refuse says why a caller must not call f.
@@ -195,7 +301,12 @@ func (f *function) refuse(actor acl.Actor) error {
 }
 
 // Running returns how many calls are going on, those that were abandoned included.
-func (s *Service) Running() int { return s.calls.count() }
+func (s *Service) Running() (n int) {
+	for _, set := range s.sets() {
+		n += set.calls.count()
+	}
+	return n
+}
 
 // Abandoned returns how many functions still run after their caller got a timeout.
 func (s *Service) Abandoned() int { return int(s.abandoned.Load()) }

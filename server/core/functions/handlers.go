@@ -82,12 +82,13 @@ func pathOf(name string) string {
 // that ends with "/". ok is false when no handler has to do with the path. Otherwise redirect is where the
 // client should go instead, or err says that the method is not taken (functions.no_method).
 func (s *Service) Handler(method, path string) (h Handler, redirect string, ok bool, err error) {
-	if len(s.routes) == 0 {
+	routes := s.live.Load().routes
+	if len(routes) == 0 {
 		return Handler{}, "", false, nil
 	}
-	byMethod := s.routes[path]
+	byMethod := routes[path]
 	for at := path; byMethod == nil && at != ""; {
-		if byMethod = s.routes[at+"/"]; byMethod != nil && at == path {
+		if byMethod = routes[at+"/"]; byMethod != nil && at == path {
 			return Handler{}, path + "/", true, nil
 		}
 		at = at[:strings.LastIndexByte(at, '/')]
@@ -105,7 +106,13 @@ func (s *Service) Handler(method, path string) (h Handler, redirect string, ok b
 // Serve runs the handler for the actor of ctx, on this goroutine; respond gets the answer, once, as with
 // Service.Serve.
 func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, error)) {
+	h, err := h.enter(r)
+	if err != nil {
+		respond(Response{}, err)
+		return
+	}
 	if err := h.function.refuse(acl.FromContext(ctx)); err != nil {
+		h.function.set.calls.leave()
 		respond(Response{}, err)
 		return
 	}
@@ -114,6 +121,7 @@ func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, er
 	}
 	args, err := json.Marshal(r)
 	if err != nil {
+		h.function.set.calls.leave()
 		respond(Response{}, fault.Wrap(err, fault.BadRequest, "functions.bad_request", "the request cannot be passed on"))
 		return
 	}
@@ -126,4 +134,22 @@ func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, er
 		}
 		respond(answer, err)
 	})
+}
+
+// enter counts the request in. When other functions have become live since the handler was found, it is theirs.
+func (h Handler) enter(r Request) (Handler, error) {
+	for !h.function.set.calls.enter() {
+		if h.service.over() {
+			return h, stopped()
+		}
+		next, redirect, ok, err := h.service.Handler(r.Method, r.Path)
+		if err == nil && (!ok || redirect != "") {
+			err = fault.New(fault.UnknownOperation, "functions.unknown", "there is no handler of %s any more", r.Path)
+		}
+		if err != nil {
+			return h, err
+		}
+		h = next
+	}
+	return h, nil
 }
