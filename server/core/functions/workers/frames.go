@@ -76,8 +76,9 @@ var codes = map[int]fault.Code{
 	111: fault.NotSupported, 112: fault.NotImplemented, 113: fault.Constraint, 114: fault.Incompatible, 115: fault.AtomicFailure,
 	116: fault.PartialFailure, 117: fault.UnknownOperation, 118: fault.Unavailable, 119: fault.UpstreamTimeout, 120: fault.QueryInvalid,
 	121: fault.Initializing, 122: fault.Timeout, 123: fault.ArgumentDenied, 124: fault.QueryDenied, 125: fault.NotConfigured,
-	126: fault.PolicyViolated, 127: fault.Disabled, 128: fault.VerificationRequired, 10000: fault.Internal, 0: fault.Internal,
-	10001: fault.AccountMissing, 10002: fault.DatabaseUnavailable,
+	126: fault.PolicyViolated, 127: fault.Disabled, 128: fault.VerificationRequired, 129: fault.AssetTooLarge,
+	0: fault.Internal, 10000: fault.Internal, 10001: fault.AccountMissing, 10002: fault.DatabaseUnavailable,
+	10003: fault.PushNotConfigured, 10004: fault.QueryBroken, 10005: fault.UserMissing,
 }
 
 // fault turns what a function raised into an error for its caller. The message is the function's; where it
