@@ -85,10 +85,12 @@ func pack(body []byte) ([]byte, error) {
 
 func takesGzip(r *http.Request) bool {
 	for _, coding := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
-		name, quality, _ := strings.Cut(strings.TrimSpace(coding), ";")
-		if name == "gzip" && strings.TrimSpace(quality) != "q=0" {
-			return true
+		name, quality, weighed := strings.Cut(strings.TrimSpace(coding), ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
 		}
+		weight := strings.TrimPrefix(strings.TrimSpace(quality), "q=")
+		return !weighed || strings.Trim(weight, "0.") != ""
 	}
 	return false
 }

@@ -81,6 +81,8 @@ export class World {
   }
 }
 
+export const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
 // memory has what both clients ask of localStorage.
 export function memory() {
   const items = new Map();

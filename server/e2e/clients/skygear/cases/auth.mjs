@@ -1,9 +1,7 @@
 // Accounts: signing up, logging in and out, passwords, what is kept for the next page.
-import { memory } from '../world.mjs';
+import { memory, wait } from '../world.mjs';
 import { ok, refused, same } from '../check.mjs';
 import { test } from '../suite.mjs';
-
-const wait = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 test('auth: signupWithUsername logs in and gives the user', async (w) => {
   const client = await w.client();

@@ -87,22 +87,28 @@ test('pubsub: off', async (w) => {
   const client = await w.client();
   const channel = w.unique('room');
   const seen = [];
-  const first = client.pubsub.on(channel, ({ n }) => seen.push(`first ${n}`));
-  client.pubsub.on(channel, ({ n }) => seen.push(`second ${n}`));
+  let arrived;
+  const listen = (name) => client.pubsub.on(channel, ({ n }) => {
+    seen.push(`${name} ${n}`);
+    arrived();
+  });
   const send = async (n) => {
-    const marker = w.unique('marker');
-    const box = inbox(client, marker);
+    const arrival = new Promise((resolve) => { arrived = resolve; });
     client.pubsub.publish(channel, { n });
-    client.pubsub.publish(marker, { n });
-    await box.take(1);
+    await soon(arrival, `message ${n}`);
   };
+  const first = listen('first');
+  listen('second');
   await send(1);
   client.pubsub.off(channel, first);
   await send(2);
   client.pubsub.off(channel);
-  await send(3);
+  client.pubsub.publish(channel, { n: 3 });
+  listen('third');
+  await send(4);
   client.pubsub.off(channel);
-  same(seen, ['first 1', 'second 1', 'second 2']);
+  client.pubsub.off(channel);
+  same(seen, ['first 1', 'second 1', 'second 2', 'third 4']);
 });
 
 test('pubsub: hasHandlers', async (w) => {
