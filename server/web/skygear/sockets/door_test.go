@@ -142,8 +142,7 @@ func (c *client) wantsClose(code websocket.StatusCode) {
 	}
 }
 
-// sub subscribes and returns when the server has done it: what is published on a channel of one's own
-// comes back.
+// sub subscribes and returns when the server has done it.
 func (c *client) sub(channels ...string) {
 	c.t.Helper()
 	for _, name := range channels {
@@ -152,11 +151,12 @@ func (c *client) sub(channels ...string) {
 	c.sync()
 }
 
-// sync returns when the server has acted on everything that was sent. Nothing else may be on its way.
+// sync returns when the server has acted on everything that was sent. Nothing else may be on its way: the
+// answer to an action that does not exist must be the next frame.
 func (c *client) sync() {
 	c.t.Helper()
-	c.send(`{"action":"sub","channel":"sync"}`, `{"action":"pub","channel":"sync","data":0}`, `{"action":"unsub","channel":"sync"}`)
-	c.wants(`{"channel":"sync","data":0}`)
+	c.send(`{"action":"sync"}`)
+	c.wants("there is no such action; send sub, unsub or pub")
 }
 
 // Appendix A16.
