@@ -48,7 +48,8 @@ CREATE INDEX _subscription_record_type ON app._subscription ((query ->> 'record_
 CREATE TABLE app._record_change (
   id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   record_type text NOT NULL,
-  record      jsonb NOT NULL -- the row, by column; of a deleted one as it was
+  database    text NOT NULL, -- empty for the public one, else the user that it belongs to
+  record      json NOT NULL  -- the row, by column; of a deleted one as it was
 );
 
 -- Stands on the tables of record types that have, or had, a subscription. Whoever may write such a table
@@ -58,8 +59,14 @@ CREATE FUNCTION app._note_record_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF EXISTS (SELECT FROM app._subscription WHERE query ->> 'record_type' = TG_TABLE_NAME) THEN
-    INSERT INTO app._record_change (record_type, record)
-    VALUES (TG_TABLE_NAME, CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END);
+    -- json and not jsonb, which cannot hold all that a column can: a write must not fail because of us.
+    IF TG_OP = 'DELETE' THEN
+      INSERT INTO app._record_change (record_type, database, record)
+      VALUES (TG_TABLE_NAME, coalesce(OLD._database_id, ''), to_json(OLD));
+    ELSE
+      INSERT INTO app._record_change (record_type, database, record)
+      VALUES (TG_TABLE_NAME, coalesce(NEW._database_id, ''), to_json(NEW));
+    END IF;
     PERFORM pg_notify('record_change', '');
   END IF;
   RETURN NULL;

@@ -101,8 +101,8 @@ const claimChanges = `
 	WITH taken AS (
 	  DELETE FROM app._record_change WHERE id = ANY(ARRAY(
 	         SELECT id FROM app._record_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
-	  RETURNING id, record_type, record)
-	SELECT id, record_type, coalesce(record ->> '_database_id', '') AS database, record FROM taken ORDER BY id`
+	  RETURNING id, record_type, database, record)
+	SELECT id, record_type, database, record FROM taken ORDER BY id`
 
 // selectSubscribers finds who may want to hear of changes of these types in these databases. Who is
 // disabled hears nothing.
@@ -140,8 +140,8 @@ const adoptChanges = `
 	         SELECT id FROM public.pending_notification WHERE appname = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))
 	  RETURNING id, recordtype, record),
 	moved AS (
-	  INSERT INTO app._record_change (record_type, record)
-	  SELECT recordtype, record FROM old
+	  INSERT INTO app._record_change (record_type, database, record)
+	  SELECT recordtype, coalesce(record ->> '_database_id', ''), record FROM old
 	   WHERE EXISTS (SELECT FROM app._subscription s WHERE s.query ->> 'record_type' = recordtype) ORDER BY id)
 	SELECT count(*) FROM old`
 
