@@ -26,8 +26,12 @@ const (
 )
 
 // Start sends notices until Stop. Changes that were made while no server ran come first, and types whose
-// tables came without their trigger, with an old database, get it.
+// tables came without their trigger, with an old database, get it; so do subscriptions that are stored in
+// the old form get today's beside it.
 func (s *Service) Start(ctx context.Context) error {
+	if err := s.modernize(ctx); err != nil {
+		return err
+	}
 	if err := s.watchAll(ctx); err != nil {
 		return err
 	}

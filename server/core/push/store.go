@@ -130,6 +130,14 @@ const takeNumbers = `
 	 WHERE s.auth_id = w.auth_id AND s.device_id = w.device_id AND s.id = w.id
 	RETURNING s.auth_id AS database, s.device_id, s.id, s.seq - w.n AS seq`
 
+// selectOldQueries finds queries in the form that Skygear stored; servers that start together take turns.
+const selectOldQueries = `
+	SELECT id, auth_id AS database, device_id, query FROM app._subscription
+	 WHERE jsonb_exists(query, 'Type') AND NOT jsonb_exists(query, 'record_type') ORDER BY auth_id, device_id, id FOR UPDATE`
+
+const updateQuery = `
+	UPDATE app._subscription SET query = query || $4::jsonb WHERE auth_id = $1 AND device_id = $2 AND id = $3`
+
 const hasOldChanges = `SELECT to_regclass('public.pending_notification') IS NOT NULL`
 
 // adoptChanges moves what the triggers of an old database noted to where ours note it, as far as anybody
