@@ -18,6 +18,7 @@ import (
 	"crema/server/core/acl"
 	"crema/server/core/assets"
 	"crema/server/core/functions"
+	"crema/server/core/functions/hooks"
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
 	"crema/server/core/pubsub"
@@ -65,6 +66,7 @@ type rooms struct {
 	push      *push.Service
 	payments  *payments.Service
 	functions *functions.Service
+	hooks     *hooks.Service
 	sandbox   *sandbox.Sandbox // nil with real keys
 	keys      providerKeys
 
@@ -161,8 +163,10 @@ func (a *App) openRecords(ctx context.Context) error {
 		return err
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
+	a.rooms.hooks = hooks.New(a.log)
 	a.rooms.records = records.New(records.Config{
-		DB: a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode,
+		Hooks: a.rooms.hooks,
+		DB:    a.db, Schema: a.rooms.schema, Assets: a.rooms.assets, DevMode: a.c.DevMode,
 	})
 	a.rooms.relations = relations.New(a.db, a.rooms.records)
 	return nil
@@ -182,6 +186,8 @@ func (a *App) openFunctions(fns []lambda.Function) (err error) {
 	}
 	a.rooms.functions.Start()
 	a.onStop(a.rooms.functions.Stop)
+	a.rooms.hooks.Connect(a.rooms.records, a.rooms.functions.RunHook, a.rooms.functions.Hooks)
+	a.onStop(a.rooms.hooks.Wait)
 	return nil
 }
 

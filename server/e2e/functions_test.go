@@ -221,3 +221,43 @@ def tick():
 		t.Errorf("ticks and runs differ: %s", psql(t, servers[0], `select (select count(*) from app_test.tick), (select count(*) from app_test._timer_run)`))
 	}
 }
+
+func TestFunctions_HooksOfBothLanguages(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	needProgram(t, "node")
+	s := testkit.StartServer(t, appWith(t, map[string]string{
+		"hooks.py": `
+import skygear
+from skygear.container import SkygearContainer
+from skygear.error import SkygearException, InvalidArgument
+from skygear.options import options
+
+@skygear.before_save("order", async=False)
+def check(record, original, db):
+    if record.get("bags", 0) < 1:
+        raise SkygearException("at least one bag", InvalidArgument, {"arguments": ["bags"]})
+    record["checked"] = True
+
+@skygear.after_save("order", async=True)
+def mail(record, original, db):
+    SkygearContainer(api_key=options.masterkey).send_action("record:save", {
+        "database_id": "_public", "records": [{"_id": "mail/" + record.id.key, "to": "operator", "bags": record["bags"]}]})
+`,
+		"hooks.js": `
+const {beforeSave} = require('skygear/cloud');
+beforeSave('order', (order) => { order.total = order.bags * 1000; return order; });
+`,
+	}), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	save := func(id, bags string) reply {
+		return post(t, s.URL, s.MasterKey, `{"action":"record:save","database_id":"_public","records":[{"_id":"order/`+id+`","bags":`+bags+`}]}`)
+	}
+	if r := save("1", "2"); !strings.Contains(r.Body, `"total":2000`) || !strings.Contains(r.Body, `"checked":true`) {
+		t.Errorf("a save: %+v", r)
+	}
+	if r := save("2", "0"); !strings.Contains(r.Body, `"code":108`) || !strings.Contains(r.Body, "at least one bag") {
+		t.Errorf("a refused save: %+v", r)
+	}
+	eventually(t, s, `select to_regclass('app_test.mail') is not null`, "t")
+	eventually(t, s, `select string_agg(_id || ' ' || bags, ',') from app_test.mail`, "1 2")
+}

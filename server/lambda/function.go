@@ -16,6 +16,7 @@ type Function struct {
 	Timeout      time.Duration // 0: the server's default, 60 s
 	In           reflect.Type  // struct type of the arguments; nil with AnyArgs
 	AnyArgs      bool          // the arguments are any JSON; made by Raw
+	Hook         *Hook         // of a hook, whose arguments are a HookRequest; made by BeforeSave and the like
 	Schedule     string        // of a timer: six fields with seconds first, @daily, @every 1m30s; made by Every
 	Methods      []string      // of an HTTP handler, whose Name is its path and whose arguments are a Request; made by HTTP
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)

@@ -15,6 +15,7 @@ import (
 	"crema/server/base/fault"
 	"crema/server/base/pg"
 	"crema/server/core/acl"
+	"crema/server/core/functions/hooks"
 	"crema/server/core/functions/timers"
 	"crema/server/lambda"
 )
@@ -52,7 +53,9 @@ type Service struct {
 type Set struct {
 	byName map[string]*function
 	routes routes
-	timers map[string]*function
+	timers []*function
+	hooks  []*function
+	around []hooks.Hook // what hooks run around
 	calls  tracker
 }
 
@@ -95,10 +98,11 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 	set := &Set{calls: newTracker()}
 	all := split(fns)
-	var errs [3]error
+	var errs [4]error
 	set.byName, errs[0] = register(s.config, all.lambdas)
 	set.routes, errs[1] = route(s.config, all.handlers)
-	set.timers, errs[2] = schedule(s.config, all.timers)
+	set.timers, errs[2] = background(s.config, "timer", all.timers, addTimer)
+	set.hooks, errs[3] = background(s.config, "hook", all.hooks, addHook)
 	if err := together(errs[:]); err != nil {
 		return nil, err
 	}
@@ -110,8 +114,11 @@ func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 			f.set = set
 		}
 	}
-	for _, f := range set.timers {
+	for _, f := range slices.Concat(set.timers, set.hooks) {
 		f.set = set
+	}
+	for _, f := range set.hooks {
+		set.around = append(set.around, hooks.Hook{Name: f.Name, Hook: *f.Hook})
 	}
 	return set, nil
 }
@@ -228,9 +235,12 @@ func (s *Service) enter(ctx context.Context, f *function, args json.RawMessage) 
 			return nil, nil, stopped()
 		}
 		var err error
-		if f.Schedule != "" {
-			f, err = s.timer(f.Name)
-		} else {
+		switch {
+		case f.Schedule != "":
+			f, err = named(s.live.Load().timers, f.Name)
+		case f.Hook != nil:
+			f, err = named(s.live.Load().hooks, f.Name)
+		default:
 			f, args, err = s.admit(ctx, f.Name, args)
 		}
 		if err != nil {
@@ -275,18 +285,33 @@ func (t *Set) Timers() []timers.Timer {
 // RunTimer runs a timer's function to its end or deadline. Nobody calls it: its Call has no actor. It fails as
 // Invoke does.
 func (s *Service) RunTimer(ctx context.Context, name string) error {
-	f, err := s.timer(name)
+	f, err := named(s.live.Load().timers, name)
 	if err != nil {
 		return err
 	}
 	return s.call(ctx, f, json.RawMessage("null"), nil).err
 }
 
-func (s *Service) timer(name string) (*function, error) {
-	if f := s.live.Load().timers[name]; f != nil {
-		return f, nil
+// Hooks returns the live functions that run around saves and deletes, in the order of their registration. The
+// list must not be changed.
+func (s *Service) Hooks() []hooks.Hook { return s.live.Load().around }
+
+// RunHook runs a hook's function for the actor of ctx, with a lambda.HookRequest, and returns what it gives
+// back. It fails as Invoke does.
+func (s *Service) RunHook(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
+	f, err := named(s.live.Load().hooks, name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no timer %.64q", name)
+	o := s.call(ctx, f, args, nil)
+	return o.result, o.err
+}
+
+func named(among []*function, name string) (*function, error) {
+	if i := slices.IndexFunc(among, func(f *function) bool { return f.Name == name }); i >= 0 {
+		return among[i], nil
+	}
+	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no function %.64q", name)
 }
 
 // refuse says why a caller must not call f.

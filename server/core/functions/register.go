@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"crema/server/base/fault"
@@ -42,7 +43,7 @@ func register(c Config, fns []lambda.Function) (map[string]*function, error) {
 	return byName, nil
 }
 
-func named(fn lambda.Function) error {
+func nameable(fn lambda.Function) error {
 	if len(fn.Name) > maxName || !namePattern.MatchString(fn.Name) {
 		return fmt.Errorf("function %.64q: a name is letters, digits, _, - and . in parts joined by / or :, at most %d bytes", fn.Name, maxName)
 	}
@@ -50,7 +51,7 @@ func named(fn lambda.Function) error {
 }
 
 func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
-	if err := named(fn); err != nil {
+	if err := nameable(fn); err != nil {
 		return nil, err
 	}
 	switch {
@@ -71,7 +72,7 @@ func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
 }
 
 // sorted are functions by what calls them.
-type sorted struct{ lambdas, handlers, timers []lambda.Function }
+type sorted struct{ lambdas, handlers, timers, hooks []lambda.Function }
 
 func split(fns []lambda.Function) (k sorted) {
 	for _, fn := range fns {
@@ -80,6 +81,8 @@ func split(fns []lambda.Function) (k sorted) {
 			k.handlers = append(k.handlers, fn)
 		case fn.Schedule != "":
 			k.timers = append(k.timers, fn)
+		case fn.Hook != nil:
+			k.hooks = append(k.hooks, fn)
 		default:
 			k.lambdas = append(k.lambdas, fn)
 		}
@@ -105,7 +108,7 @@ func together(errs []error) error {
 // told, with reason functions.bad_function: it never takes the place of a function that is there.
 func Merge(have, more []lambda.Function) (all []lambda.Function, problems []error) {
 	all = have[:len(have):len(have)]
-	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}}
+	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}, hooks: map[string]bool{}}
 	for _, fn := range have {
 		_ = known.add(fn) // New tells what is wrong with these
 	}
@@ -124,6 +127,7 @@ type catalogue struct {
 	lambdas  map[string]*function
 	handlers routes
 	timers   map[string]bool
+	hooks    map[string]bool
 }
 
 func (c catalogue) add(fn lambda.Function) error {
@@ -132,8 +136,10 @@ func (c catalogue) add(fn lambda.Function) error {
 		return c.handlers.add(fn, slog.New(slog.DiscardHandler))
 	case fn.Schedule != "":
 		return addTimer(c.timers, fn)
+	case fn.Hook != nil:
+		return addHook(c.hooks, fn)
 	}
-	err := named(fn)
+	err := nameable(fn)
 	if err == nil {
 		err = collision(c.lambdas, fn.Name)
 	}
@@ -192,19 +198,21 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// schedule compiles the timers or reports every fault of all of them.
-func schedule(c Config, fns []lambda.Function) (map[string]*function, error) {
-	all, taken := map[string]*function{}, map[string]bool{}
+// background compiles the timers or the hooks, which have names of their own, or reports every fault of all
+// of them.
+func background(c Config, kind string, fns []lambda.Function, add func(map[string]bool, lambda.Function) error) ([]*function, error) {
+	var all []*function
+	taken := map[string]bool{}
 	var faults []string
 	for _, fn := range fns {
-		if err := addTimer(taken, fn); err != nil {
+		if err := add(taken, fn); err != nil {
 			faults = append(faults, err.Error())
 			continue
 		}
 		if fn.Timeout == 0 {
 			fn.Timeout = c.Timeout
 		}
-		all[fn.Name] = &function{Function: fn, log: c.Log.With("timer", fn.Name).Handler()}
+		all = append(all, &function{Function: fn, log: c.Log.With(kind, fn.Name).Handler()})
 	}
 	if len(faults) > 0 {
 		return nil, fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(faults, "; "))
@@ -221,6 +229,22 @@ func addTimer(taken map[string]bool, fn lambda.Function) error {
 	}
 	if taken[fn.Name] {
 		return fmt.Errorf("timer %s is declared twice", fn.Name)
+	}
+	taken[fn.Name] = true
+	return nil
+}
+
+func addHook(taken map[string]bool, fn lambda.Function) error {
+	h := *fn.Hook
+	switch {
+	case fn.Name == "" || len(fn.Name) > maxName:
+		return fmt.Errorf("hook %.64q: a name has 1 to %d bytes", fn.Name, maxName)
+	case h.Type == "" || strings.HasPrefix(h.Type, "_"):
+		return fmt.Errorf("hook %s: %.64q is no record type", fn.Name, h.Type)
+	case !slices.Contains([]lambda.Trigger{lambda.OnBeforeSave, lambda.OnAfterSave, lambda.OnBeforeDelete, lambda.OnAfterDelete}, h.Trigger):
+		return fmt.Errorf("hook %s: there is no trigger %.64q", fn.Name, h.Trigger)
+	case taken[fn.Name]:
+		return fmt.Errorf("hook %s is declared twice", fn.Name)
 	}
 	taken[fn.Name] = true
 	return nil

@@ -18,6 +18,7 @@ type Config struct {
 	DB      *pg.DB
 	Schema  *schema.Service
 	Assets  Assets           // nil: assets come back with their names only
+	Hooks   Hooks            // nil: nothing runs around saves and deletes
 	DevMode bool             // every caller may add types and fields, not only the master key
 	Now     func() time.Time // nil: time.Now
 }
@@ -29,12 +30,20 @@ type Assets interface {
 	Describe(ctx context.Context, names []string) (map[string]Asset, error)
 }
 
+// Hooks is what the room asks of whoever runs functions around saves and deletes: it sees a request before
+// the room does, passes it on, and sees what came of it.
+type Hooks interface {
+	Save(ctx context.Context, req SaveRequest, save func(context.Context, SaveRequest) ([]Result, error)) ([]Result, error)
+	Delete(ctx context.Context, req IDsRequest, remove func(context.Context, IDsRequest) ([]Result, error)) ([]Result, error)
+}
+
 // Service works on the records of one app. It is safe for concurrent use. The actor of each call is
 // acl.FromContext(ctx).
 type Service struct {
 	db      *pg.DB
 	schema  *schema.Service
 	assets  Assets
+	hooks   Hooks
 	devMode bool
 	now     func() time.Time
 	met     *met
@@ -45,7 +54,7 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Service{db: c.DB, schema: c.Schema, assets: c.Assets, devMode: c.DevMode, now: c.Now, met: newMet()}
+	return &Service{db: c.DB, schema: c.Schema, assets: c.Assets, hooks: c.Hooks, devMode: c.DevMode, now: c.Now, met: newMet()}
 }
 
 // Record is one record. Fields holds its data in any order; a NULL column is absent from what is read,
@@ -345,6 +354,13 @@ func (g *group) fetch(ctx context.Context, q pg.Querier) error {
 // Constraint while another record refers to it. Atomic and malformed ids behave as in Save and Fetch.
 // Records of type user are never deleted.
 func (s *Service) Delete(ctx context.Context, req IDsRequest) ([]Result, error) {
+	if s.hooks == nil {
+		return s.remove(ctx, req)
+	}
+	return s.hooks.Delete(ctx, req, s.remove)
+}
+
+func (s *Service) remove(ctx context.Context, req IDsRequest) ([]Result, error) {
 	sc, err := s.writable(ctx, req.Database)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,13 @@ import (
 // contradicts, AtomicFailure (Details: "type/key" -> *fault.Error) when Atomic and an entry failed,
 // Invalid, Unauthenticated, Denied, NotSupported for the request itself. Wire: skygear §3.5-3.8.
 func (s *Service) Save(ctx context.Context, req SaveRequest) ([]Result, error) {
+	if s.hooks == nil {
+		return s.save(ctx, req)
+	}
+	return s.hooks.Save(ctx, req, s.save)
+}
+
+func (s *Service) save(ctx context.Context, req SaveRequest) ([]Result, error) {
 	sc, err := s.writable(ctx, req.Database)
 	if err != nil {
 		return nil, err

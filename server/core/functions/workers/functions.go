@@ -8,7 +8,7 @@ import (
 	"crema/server/lambda"
 )
 
-// Functions are the pool's lambdas, HTTP handlers and timers, to be registered beside those in Go.
+// Functions are the pool's lambdas, HTTP handlers, timers and hooks, to be registered beside those in Go.
 func (p *Pool) Functions() []lambda.Function {
 	r := p.Registered()
 	var all []lambda.Function
@@ -22,6 +22,11 @@ func (p *Pool) Functions() []lambda.Function {
 	}
 	for _, d := range r.Timers {
 		all = append(all, lambda.Every(d.Spec, d.Name, p.timer(d.Name)))
+	}
+	for _, d := range r.Hooks {
+		f := lambda.Raw(d.Name, p.hook(d.Name))
+		f.Hook = &lambda.Hook{Type: d.Type, Trigger: lambda.Trigger(d.Trigger), Async: d.Async}
+		all = append(all, f)
 	}
 	return all
 }
@@ -40,6 +45,13 @@ func (d Declared) options() (options []lambda.Option) {
 func (p *Pool) handler(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		return p.Call(ctx, Handler, name, args, callerOf(c))
+	}
+}
+
+// hook runs around a save or a delete. Wire: param is a lambda.HookRequest, and so are the arguments.
+func (p *Pool) hook(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
+	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
+		return p.Call(ctx, Hook, name, args, callerOf(c))
 	}
 }
 

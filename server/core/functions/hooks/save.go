@@ -1,0 +1,122 @@
+package hooks
+
+import (
+	"context"
+	"slices"
+
+	"crema/server/base/fault"
+	"crema/server/core/acl"
+	"crema/server/core/records"
+	"crema/server/lambda"
+)
+
+// Save implements records.Hooks.
+func (s *Service) Save(ctx context.Context, req records.SaveRequest, save func(context.Context, records.SaveRequest) ([]records.Result, error)) ([]records.Result, error) {
+	var ids []string
+	for _, item := range req.Items {
+		if item.Err == nil && item.Record != nil && len(s.of(item.Record.Type, lambda.OnBeforeSave, lambda.OnAfterSave)) > 0 {
+			ids = append(ids, item.Record.ID())
+		}
+	}
+	if len(ids) == 0 {
+		return save(ctx, req)
+	}
+	originals, err := s.stored(ctx, req.Database, slices.Compact(slices.Sorted(slices.Values(ids))))
+	if err != nil {
+		return nil, err
+	}
+	refused := map[string]*fault.Error{}
+	req.Items = slices.Clone(req.Items)
+	for i := range req.Items {
+		if item := &req.Items[i]; item.Err == nil && item.Record != nil && mayWrite(ctx, originals[item.Record.ID()]) {
+			if err := s.before(ctx, item, originals[item.Record.ID()]); err != nil {
+				refused[item.Record.ID()] = err
+				*item = records.Item{ID: item.Record.ID(), Err: err}
+			}
+		}
+	}
+	if err := atomically(refused); req.Atomic && err != nil {
+		return nil, err
+	}
+	results, err := save(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return results, s.after(ctx, req.Atomic, results, originals)
+}
+
+// before runs the hooks before the save of one record and puts what they changed into it.
+func (s *Service) before(ctx context.Context, item *records.Item, original *records.Record) *fault.Error {
+	list := s.of(item.Record.Type, lambda.OnBeforeSave)
+	if len(list) == 0 {
+		return nil
+	}
+	will := s.merged(ctx, item.Record, original)
+	// What hooks have not touched is found by comparing with what they would give back untouched.
+	untouched, err := records.DecodeRecord(records.AppendJSON(nil, will))
+	if err != nil {
+		return fault.From(err)
+	}
+	back, failed := s.through(ctx, list, subject{original: original, record: will})
+	if failed != nil || back == will {
+		return failed
+	}
+	changed := *item.Record
+	changed.Fields = slices.Clone(changed.Fields)
+	for _, f := range back.Fields {
+		if !same(f.Value, untouched.Get(f.Name)) {
+			changed.Set(f.Name, f.Value)
+		}
+	}
+	for _, f := range untouched.Fields {
+		if !slices.ContainsFunc(back.Fields, func(b records.Field) bool { return b.Name == f.Name }) {
+			changed.Set(f.Name, nil) // a hook took it out
+		}
+	}
+	if back.Access != nil && !same(back.Access, untouched.Access) {
+		changed.Access = back.Access
+	}
+	item.Record = &changed
+	return nil
+}
+
+// merged is the record as it will be written.
+func (s *Service) merged(ctx context.Context, sent, original *records.Record) *records.Record {
+	user := acl.FromContext(ctx).UserID
+	if user == "" {
+		user = acl.God
+	}
+	now := s.now().UTC()
+	will := &records.Record{Type: sent.Type, Key: sent.Key, Owner: user, Access: sent.Access, CreatedAt: now, CreatedBy: user, UpdatedAt: now, UpdatedBy: user}
+	if original != nil {
+		will.Owner, will.CreatedAt, will.CreatedBy = original.Owner, original.CreatedAt, original.CreatedBy
+		will.Fields = slices.Clone(original.Fields)
+		if sent.Access == nil {
+			will.Access = original.Access
+		}
+	}
+	for _, f := range sent.Fields {
+		will.Set(f.Name, f.Value)
+	}
+	will.Fields = slices.DeleteFunc(will.Fields, func(f records.Field) bool { return f.Value == nil })
+	return will
+}
+
+// after runs the hooks after the save. Wire: an error shows on the record, which is stored all the same.
+func (s *Service) after(ctx context.Context, atomic bool, results []records.Result, originals map[string]*records.Record) error {
+	failed := map[string]*fault.Error{}
+	for i, r := range results {
+		if r.Err != nil || r.Record == nil {
+			continue
+		}
+		list := s.of(r.Record.Type, lambda.OnAfterSave)
+		if _, err := s.through(ctx, list, subject{original: originals[r.ID], record: r.Record}); err != nil {
+			failed[r.ID] = err
+			results[i] = records.Result{ID: r.ID, Err: err}
+		}
+	}
+	if atomic {
+		return atomically(failed)
+	}
+	return nil
+}
