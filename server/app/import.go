@@ -12,14 +12,11 @@ import (
 	"crema/server/core/assets"
 )
 
-// Importer brings in what an old server has left. No server runs on the app meanwhile.
-type Importer struct{ *App }
-
-// OpenImport opens the database as it is; the private cluster is made when there is none yet. It fails
-// with cluster.in_use while a server has the cluster, and with what Start returns. Stop ends it.
-func OpenImport(ctx context.Context, c *config.Config, log *slog.Logger) (Importer, error) {
+// OpenImport opens the database as it is, for Import; the private cluster is made when there is none yet.
+// It fails with cluster.in_use while a server has the cluster, and with what Start returns. Stop ends it.
+func OpenImport(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
 	a := newApp(c, log)
-	return Importer{a}, a.open(ctx, func(ctx context.Context) error {
+	return Tools{a}, a.open(ctx, func(ctx context.Context) error {
 		url := a.c.DatabaseURL.Reveal()
 		if url == "" {
 			if err := a.startCluster(ctx, nil); err != nil { // its daily lines are not what was asked for
@@ -31,16 +28,20 @@ func OpenImport(ctx context.Context, c *config.Config, log *slog.Logger) (Import
 	})
 }
 
-// Import restores a dump and adopts it.
-func (i Importer) Import(ctx context.Context, d adoption.Dump) (adoption.Summary, error) {
-	return adoption.Import(ctx, adoption.Source{DB: i.db, Migrations: migrations.Files, Log: i.log}, d)
+// Import restores a dump and adopts it. No server may run on the app meanwhile.
+func (t Tools) Import(ctx context.Context, d adoption.Dump) (adoption.Summary, error) {
+	return adoption.Import(ctx, adoption.Source{DB: t.db, Migrations: migrations.Files, Log: t.log}, d)
 }
 
-// CollectAssets copies the files of assets that have none yet.
-func (i Importer) CollectAssets(ctx context.Context, folder fs.FS) (assets.Collected, error) {
-	store, err := i.assetStore(ctx)
+// CollectAssets copies the files of assets that have none yet, beside a running server too. Reasons:
+// app.old_database, app.new_database and those of assets.Collect.
+func (t Tools) CollectAssets(ctx context.Context, folder fs.FS) (assets.Collected, error) {
+	if err := t.checkVersion(ctx); err != nil {
+		return assets.Collected{}, err
+	}
+	store, err := t.assetStore(ctx)
 	if err != nil {
 		return assets.Collected{}, err
 	}
-	return assets.New(assets.Config{DB: i.db, Store: store, Log: i.log}).Collect(ctx, folder)
+	return assets.New(assets.Config{DB: t.db, Store: store, Log: t.log}).Collect(ctx, folder)
 }

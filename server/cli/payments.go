@@ -46,6 +46,11 @@ func (e *environment) with(open func(context.Context, *config.Config, *slog.Logg
 	if err != nil {
 		return err
 	}
+	return e.work(c, open, fn)
+}
+
+// work is with for a configuration that may be new.
+func (e *environment) work(c *config.Config, open func(context.Context, *config.Config, *slog.Logger) (app.Tools, error), fn func(context.Context, app.Tools) error) error {
 	log := telemetry.NewLogger(e.errs, max(c.Log.Level, slog.LevelWarn), c.Log.Format)
 	defer telemetry.Flush(log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

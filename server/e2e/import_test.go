@@ -143,6 +143,9 @@ func TestImport_AnOldAppLivesOn(t *testing.T) {
 		t.Errorf("the start after an import is not quiet:\n%s", log)
 	}
 	refused(t, s, 4, "in use", "import", "skygear", dump)
+	if out := must(t, s, "import", "assets", files); !strings.Contains(out, `0 copied, 2 there already, 1 missing`) || !strings.Contains(out, `"gone.png"`) {
+		t.Errorf("copying files again says\n%s", out)
+	}
 	useOldApp(t, s)
 	useOldFiles(t, s)
 }

@@ -93,7 +93,7 @@ func feed(ctx context.Context, stmt driver.Stmt, next func() (string, bool, erro
 			return 0, Fault(err)
 		}
 	}
-	end, err := stmt.Exec(nil) //nolint:staticcheck // how the driver is told that it was the last line
+	end, err := stmt.Exec(nil) //lint:ignore SA1019 how the driver is told that it was the last line
 	if err != nil {
 		return 0, Fault(err)
 	}

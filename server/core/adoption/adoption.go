@@ -21,8 +21,8 @@ type Source struct {
 
 // Adopt looks whether the app's schema was made by Skygear v1 and this server has not seen it yet, and
 // then makes it ours. It says whether it did. Servers that start together wait for each other, and one of
-// them does it. It fails with adoption.layout (Incompatible), which names all that differs; then, and
-// after every other error, the database is as it was.
+// them does it. It fails with adoption.layout (Incompatible), which names all that differs, and with
+// adoption.privilege (NotConfigured); then, and after every other error, the database is as it was.
 //
 // Making the indexes of a table of a million records takes a few seconds, and the database grows by them.
 func Adopt(ctx context.Context, s Source) (adopted bool, err error) {
@@ -80,7 +80,7 @@ func (s Source) adopt(ctx context.Context, tx *pg.Tx) (bool, error) {
 		s.watch,
 	} {
 		if err := step(ctx, tx); err != nil {
-			return false, err
+			return false, s.explain(err)
 		}
 	}
 	s.Log.InfoContext(ctx, "the old database is taken over; no row of it was changed", "record_types", before.recordTypes(), "took", time.Since(begun).Round(time.Millisecond).String())
@@ -128,6 +128,20 @@ func (s Source) refusal(version string, differences []string) error {
 		s.DB.Schema(), version, strings.Join(listed, "; ")).With("differences", differences)
 }
 
+// explain names what somebody has to mend before the tables can be completed.
+func (s Source) explain(err error) error {
+	d := pg.State(err)
+	switch d.SQLState {
+	case "42501":
+		return fault.Wrap(err, fault.NotConfigured, "adoption.privilege",
+			"the old database can only be taken over by the owner of its tables: %s; nothing was changed; connect as the owner, or give everything in schema %s to the user of DATABASE_URL", d.Message, s.DB.Schema())
+	case "42P07", "42710", "42723":
+		return fault.Wrap(err, fault.Incompatible, "adoption.layout",
+			"schema %s has something of its own under a name that this server needs: %s; nothing was changed; rename that", s.DB.Schema(), d.Message)
+	}
+	return err
+}
+
 // showCitext moves the type of names to where every statement finds it: else they would be compared with
 // regard to case, and without an index.
 func (s Source) showCitext(ctx context.Context, tx *pg.Tx) error {
@@ -136,8 +150,8 @@ func (s Source) showCitext(ctx context.Context, tx *pg.Tx) error {
 		return err
 	}
 	_, err := tx.Exec(ctx, showCitext)
-	if fault.Is(err, "pg.privilege") {
-		return fault.Wrap(err, fault.NotConfigured, "adoption.citext",
+	if pg.State(err).SQLState == "42501" {
+		return fault.New(fault.NotConfigured, "adoption.privilege",
 			"the extension citext is in schema %s, where statements do not find it, and this user may not move it; run as its owner: ALTER EXTENSION citext SET SCHEMA public", where)
 	}
 	return err

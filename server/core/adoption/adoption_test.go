@@ -1,8 +1,10 @@
 package adoption_test
 
 import (
+	"context"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"crema/migrations"
 	"crema/server/base/fault"
@@ -117,6 +120,7 @@ func TestAdopt_RefusesWhatDiffers(t *testing.T) {
 		{"column of another type", `ALTER TABLE app_old._record_default_access ALTER COLUMN default_access TYPE json`, "_record_default_access.default_access is of type json and should be jsonb"},
 		{"record table of another type", `ALTER TABLE app_old."Note" ALTER COLUMN _created_at TYPE timestamptz`, "Note._created_at is of type timestamptz and should be timestamp"},
 		{"record table without owner", `ALTER TABLE app_old.category DROP COLUMN _owner_id`, "category has no column _owner_id"},
+		{"a name that is taken", `CREATE TABLE app_old._order (x int)`, `relation "_order" already exists`},
 		{"no unique id", `ALTER TABLE app_old.category DROP CONSTRAINT category__id_key CASCADE`, "category has no unique key of its own on _id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -205,6 +209,30 @@ func TestAdopt_FailureLeavesNothing(t *testing.T) {
 	}
 	if adopted, err := adoption.Adopt(t.Context(), source(db)); err != nil || !adopted {
 		t.Errorf("afterwards: %v, %v", adopted, err)
+	}
+}
+
+// TestAdopt_NotTheOwner says what to do where DATABASE_URL has a user without rights.
+func TestAdopt_NotTheOwner(t *testing.T) {
+	t.Parallel()
+	db := old(t)
+	role := "r_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	run(t, db, "CREATE ROLE "+role+"; GRANT ALL ON SCHEMA app_old TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA app_old TO "+role)
+	t.Cleanup(func() { // the test's context has ended
+		if _, err := db.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("role", role)
+	u.RawQuery = q.Encode()
+	_, err = adoption.Adopt(t.Context(), source(open(t, u.String(), oldSchema)))
+	if !fault.Is(err, "adoption.privilege") || !strings.Contains(fault.From(err).Message, "must be owner") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -61,7 +61,8 @@ func SchemaOf(appName string) string {
 // adoption.restore, adoption.layout.
 func Import(ctx context.Context, s Source, d Dump) (sum Summary, err error) {
 	err = s.DB.Load(ctx, func(ctx context.Context, l *pg.Load) error {
-		if err := s.makeRoom(ctx, l.Tx); err != nil {
+		moved, err := s.makeRoom(ctx, l.Tx)
+		if err != nil {
 			return err
 		}
 		r := restore{Source: s, Dump: d, load: l, in: pgdump.NewReader(d.Script), left: map[string]int{}, made: map[string]bool{}}
@@ -77,49 +78,90 @@ func Import(ctx context.Context, s Source, d Dump) (sum Summary, err error) {
 		if _, err := s.adopt(ctx, l.Tx); err != nil {
 			return err
 		}
+		if moved {
+			if err := s.forget(ctx, l.Tx); err != nil {
+				return err
+			}
+		}
 		sum = Summary{From: r.from, Skipped: r.skipped()}
 		return sum.count(ctx, l.Tx, s.DB.Schema())
 	})
 	return sum, err
 }
 
-// makeRoom removes what a server has made on its first start. It refuses to remove anything else.
-func (s Source) makeRoom(ctx context.Context, tx *pg.Tx) error {
+// makeRoom moves what a server has made on its first start out of the way. It refuses to move anything
+// else. It says whether there was something.
+func (s Source) makeRoom(ctx context.Context, tx *pg.Tx) (moved bool, err error) {
 	if err := pg.LockMigrations(ctx, tx); err != nil {
-		return err
+		return false, err
 	}
 	p, err := look(ctx, tx, s.DB.Schema())
 	if err != nil || len(p.tables) == 0 {
-		return err
+		return false, err
 	}
 	if known, err := s.DB.HasHistory(ctx, tx); err != nil {
-		return err
+		return false, err
 	} else if !known {
-		return s.inUse("it holds tables that this server did not make; if that is the old database, start the server: it takes it over")
+		return false, s.inUse("it holds tables that this server did not make; if that is the old database, start the server: it takes it over")
 	}
-	var full []string
+	var used []string
 	for _, f := range p.sorted() {
-		if f.view || seeded[f.name] {
+		if f.view {
 			continue
 		}
-		var holds bool
-		if err := tx.Get(ctx, &holds, holdsRows(s.DB.Schema(), f.name)); err != nil {
-			return err
+		is, err := s.isUsed(ctx, tx, f)
+		if err != nil {
+			return false, err
 		}
-		if holds {
-			full = append(full, f.name)
+		if is {
+			used = append(used, f.name)
 		}
 	}
-	if len(full) > 0 {
-		return s.inUse("it holds data in " + strings.Join(full, ", "))
+	if len(used) > 0 {
+		return false, s.inUse("there is something of its own in " + strings.Join(used, ", "))
 	}
-	_, err = tx.Exec(ctx, dropSchema(s.DB.Schema()))
-	return err
+	_, err = tx.Exec(ctx, renameSchema(s.DB.Schema(), s.aside()))
+	return true, err
 }
 
-// seeded are the tables that hold rows from the first start on.
-var seeded = map[string]bool{
-	"_migration": true, "_role": true, "_record_field_access": true, "_schema_version": true, "_schema_kept": true, "_product": true, "_sweep": true,
+// aside is where an unused schema is during an import.
+func (s Source) aside() pg.Ident { return s.DB.Schema() + "_unused" }
+
+// untouched says which tables hold rows from the first start on, and how to see that they are no others:
+// "" where it cannot be seen, or does not matter.
+var untouched = map[string]string{
+	"_migration": "", "_schema_version": "", "_schema_kept": "", "_sweep": "",
+	"_product":             "", // see forget
+	"_role":                hasOtherRoles,
+	"_record_field_access": hasOtherFieldRules,
+}
+
+// isUsed says whether somebody has put something into a table, or has made it.
+func (s Source) isUsed(ctx context.Context, q pg.Querier, f *found) (used bool, err error) {
+	statement, seeded := untouched[f.name]
+	switch {
+	case f.holdsRecords() && f.name != "user" && f.name != "payment_record":
+		return true, nil
+	case !seeded:
+		statement = holdsRows(s.DB.Schema(), f.name)
+	case statement == "":
+		return false, nil
+	}
+	err = q.Get(ctx, &used, statement)
+	return used, err
+}
+
+// forget removes the schema that was unused. The catalogue of a shop may have been changed with psql.
+func (s Source) forget(ctx context.Context, tx *pg.Tx) error {
+	var changed bool
+	if err := tx.Get(ctx, &changed, rowsDiffer(s.aside(), s.DB.Schema(), "_product")); err != nil {
+		return err
+	}
+	if changed {
+		return s.inUse("its catalogue, _product, is not the one of the first start")
+	}
+	_, err := tx.Exec(ctx, dropSchema(s.aside()))
+	return err
 }
 
 func (s Source) inUse(why string) error {

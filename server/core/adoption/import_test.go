@@ -166,6 +166,10 @@ func TestImport_KeepsWhatIsInUse(t *testing.T) {
 		"a record":     {`INSERT INTO app_test.payment_record (_id, _database_id, _owner_id, _created_at, _updated_at) VALUES ('x', '', '', now(), now())`, "payment_record"},
 		"an old app":   {`DROP TABLE app_test._migration`, "did not make"},
 		"another app":  {`CREATE SCHEMA app_old`, "app_old"},
+		"a price":      {`UPDATE app_test._product SET unit_amount = 999 WHERE id = 'colombia'`, "_product"},
+		"a role":       {`INSERT INTO app_test._role (id) VALUES ('x')`, "_role"},
+		"a rule":       {`UPDATE app_test._record_field_access SET record_type = '*' WHERE record_field = 'email' AND user_role = '_owner'`, "_record_field_access"},
+		"a type":       {`CREATE TABLE app_test.mine (LIKE app_test."user" INCLUDING ALL)`, "mine"},
 		"an own table": {`CREATE TABLE app_test.mine AS SELECT 1`, "mine"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,6 +210,18 @@ func TestImport_FromElsewhere(t *testing.T) {
 	skipped := strings.Join(sum.Skipped, "\n")
 	if !strings.Contains(skipped, "schema tiger") || !strings.Contains(skipped, `table taken: relation "taken" already exists`) {
 		t.Errorf("skipped:\n%s", skipped)
+	}
+}
+
+// TestImport_UnderItsOwnName has nothing to rename, and no schema to begin with.
+func TestImport_UnderItsOwnName(t *testing.T) {
+	t.Parallel()
+	file := dump(t, old(t))
+	for name, url := range map[string]string{"nothing there": testkit.EmptyDatabaseURL(t), "another app there": testkit.DatabaseURL(t)} {
+		to := open(t, url, oldSchema)
+		if sum, err := bring(t, to, file, ""); err != nil || sum.Rows() != 9 {
+			t.Errorf("%s: %d records, %v", name, sum.Rows(), err)
+		}
 	}
 }
 

@@ -126,6 +126,20 @@ func holdsRows(schema pg.Ident, name string) string {
 	return "SELECT EXISTS (SELECT FROM " + qualified(schema, name) + ")"
 }
 
+const (
+	hasOtherRoles      = `SELECT EXISTS (SELECT FROM app._role WHERE id <> 'Admin' OR by_default OR NOT is_admin)`
+	hasOtherFieldRules = `SELECT count(*) <> 4 OR bool_or(record_type <> 'user' OR record_field NOT IN ('username', 'email')) FROM app._record_field_access`
+)
+
+// rowsDiffer says whether a table is not the same in two schemas.
+func rowsDiffer(one, other pg.Ident, name string) string {
+	a, b := "TABLE "+qualified(one, name), "TABLE "+qualified(other, name)
+	return "SELECT EXISTS ((" + a + " EXCEPT " + b + ") UNION ALL (" + b + " EXCEPT " + a + "))"
+}
+
+// analyze lets the planner know a table before the first query comes.
+func analyze(schema pg.Ident, name string) string { return "ANALYZE " + qualified(schema, name) }
+
 const schemaExists = `SELECT to_regnamespace(quote_ident($1)) IS NOT NULL`
 
 func dropSchema(schema pg.Ident) string { return "DROP SCHEMA " + schema.SQL() + " CASCADE" }
@@ -159,7 +173,7 @@ func countRows(schema pg.Ident, name string) string {
 	return "SELECT count(*) FROM " + qualified(schema, name)
 }
 
-// count looks at what has come.
+// count looks at what has come, and lets the planner look at it too.
 func (sum *Summary) count(ctx context.Context, q pg.Querier, schema pg.Ident) error {
 	for statement, dst := range map[string]any{
 		countUsers: &sum.Users, countRoles: &sum.Roles, countAssets: &sum.Assets, selectVersion: &sum.Version,
@@ -184,6 +198,9 @@ func (sum *Summary) count(ctx context.Context, q pg.Querier, schema pg.Ident) er
 			return err
 		}
 		sum.Types = append(sum.Types, t)
+		if _, err := q.Exec(ctx, analyze(schema, f.name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
