@@ -31,6 +31,9 @@ var server = sync.OnceValues(findServer)
 // template is the name of the migrated database that others are copied from.
 var template = sync.OnceValues(makeTemplate)
 
+// making is held while a template is made.
+var making sync.Mutex
+
 // DB returns a migrated database of the test's own. It is dropped when the test ends.
 func DB(t testing.TB) *pg.DB {
 	t.Helper()
@@ -136,8 +139,10 @@ func makeTemplate() (string, error) {
 }
 
 // ensureTemplate builds a template under a temporary name and renames it, so that test processes which
-// start together never copy a half-made one.
+// start together never copy a half-made one. Tests of one process make it once.
 func ensureTemplate(name string, fill func(ctx context.Context, url string) error) error {
+	making.Lock()
+	defer making.Unlock()
 	return administer(func(ctx context.Context, db *pg.DB) error {
 		var known bool
 		if err := db.Get(ctx, &known, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name); err != nil || known {
@@ -151,7 +156,7 @@ func ensureTemplate(name string, fill func(ctx context.Context, url string) erro
 			return err
 		}
 		_, err := db.Exec(ctx, "ALTER DATABASE "+draft+" RENAME TO "+name)
-		if pg.State(err).SQLState == "42P04" { // another process was quicker
+		if state := pg.State(err).SQLState; state == "42P04" || state == "23505" { // another process was quicker, or as quick
 			_, err = db.Exec(ctx, "DROP DATABASE "+draft)
 		}
 		return err
