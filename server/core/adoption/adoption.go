@@ -83,7 +83,11 @@ func (s Source) adopt(ctx context.Context, tx *pg.Tx) (bool, error) {
 			return false, s.explain(err)
 		}
 	}
-	s.Log.InfoContext(ctx, "the old database is taken over; no row of it was changed", "record_types", before.recordTypes(), "took", time.Since(begun).Round(time.Millisecond).String())
+	var logInBy []string
+	if err := tx.Select(ctx, &logInBy, selectLogInBy, string(s.DB.Schema())); err != nil {
+		return false, err
+	}
+	s.Log.InfoContext(ctx, "the old database is taken over; no row of it was changed", "record_types", before.recordTypes(), "log_in_by", strings.Join(logInBy, " or "), "took", time.Since(begun).Round(time.Millisecond).String())
 	return true, nil
 }
 
