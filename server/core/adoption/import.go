@@ -335,6 +335,11 @@ func (r *restore) extension(ctx context.Context, p pgdump.Piece) error {
 	return nil
 }
 
+// isOurs tells a failure of the database from one of the dump.
+func isOurs(err error) bool {
+	return fault.HasCode(err, fault.Unavailable) || fault.HasCode(err, fault.DatabaseUnavailable) || fault.HasCode(err, fault.Timeout)
+}
+
 // public takes what the app may need of schema public; what is there already stays.
 func (r *restore) public(ctx context.Context, p pgdump.Piece) error {
 	isData := p.Type == "TABLE DATA" || p.Type == "SEQUENCE SET"
@@ -353,7 +358,7 @@ func (r *restore) public(ctx context.Context, p pgdump.Piece) error {
 // try runs a piece that is not needed for certain.
 func (r *restore) try(ctx context.Context, p pgdump.Piece) error {
 	err := r.load.Try(ctx, func(ctx context.Context) error { return r.load.Run(ctx, p.Text) })
-	if pg.State(err).SQLState == "" {
+	if pg.State(err).SQLState == "" || isOurs(err) {
 		return err
 	}
 	r.lost = append(r.lost, fmt.Sprintf("%s %s: %s", strings.ToLower(p.Type), p.Name, pg.State(err).Message))
@@ -372,15 +377,21 @@ func (r *restore) run(ctx context.Context, p pgdump.Piece) error {
 		err = r.load.Run(ctx, p.Text)
 	}
 	if d := pg.State(err); d.SQLState != "" {
-		return refusedBy(err, p, d)
+		return r.refusedBy(err, p, d)
 	}
 	return cutOff(err)
 }
 
-func refusedBy(err error, p pgdump.Piece, d pg.Detail) error {
+func (r *restore) refusedBy(err error, p pgdump.Piece, d pg.Detail) error {
+	if isOurs(err) {
+		return err
+	}
 	hint := ""
-	if strings.Contains(d.Message, "geometry") || strings.Contains(d.Message, "geography") {
-		hint = "; install PostGIS for this PostgreSQL first (Debian, Ubuntu: apt-get install postgresql-<version>-postgis-3)"
+	if len(r.lost) > 0 { // such as an extension whose type is missing now
+		hint = "; this was left out before: " + strings.Join(r.lost, "; ")
+	}
+	if strings.Contains(hint, "extension postgis:") {
+		hint += "; install PostGIS for this PostgreSQL (Debian, Ubuntu: apt-get install postgresql-<version>-postgis-3)"
 	}
 	return fault.Wrap(err, fault.Incompatible, "adoption.restore",
 		"%s %s of the dump cannot be restored: %s%s; nothing was changed", strings.ToLower(p.Type), p.Name, d.Message, hint)

@@ -135,6 +135,7 @@ func TestImport_RefusesAndChangesNothing(t *testing.T) {
 		{"no such app", text, "mine", "adoption.no_app", "does not hold the app mine, but: old, other"},
 		{"no app at all", "--\n-- Name: x; Type: TABLE; Schema: public; Owner: o\n--\n\nCREATE TABLE public.x ();\n-- PostgreSQL database dump complete\n", "", "adoption.no_app", "no app of Skygear"},
 		{"a row that does not fit", strings.Replace(text, "\nu-bob\tmember", "\nu-bob\tmember\textra", 1), "old", "adoption.restore", "table data _auth_role"},
+		{"an extension that is not here", strings.ReplaceAll(text, "EXTENSION IF NOT EXISTS postgis WITH", "EXTENSION IF NOT EXISTS postgis_of_old WITH"), "old", "adoption.restore", "left out before: extension postgis: "},
 		{"a layout of another time", strings.Replace(text, "    token text,\n", "    tokn text,\n", 1), "old", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
