@@ -73,8 +73,7 @@ func (g *cgroup) limit(l Limits) (err error) {
 			err = os.WriteFile(filepath.Join(g.path, file), []byte(strconv.FormatInt(n, 10)), 0o644)
 		}
 	}
-	set("memory.max", l.Memory)
-	set("memory.oom.group", 1)
+	set("memory.max", l.Group)
 	set("pids.max", l.Processes)
 	if err != nil {
 		return err

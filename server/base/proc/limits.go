@@ -8,8 +8,9 @@ import (
 
 // Limits bound what a child and its children can take. 0 is no limit.
 type Limits struct {
-	Memory    int64 // bytes for all of them with a cgroup, else for each process: what it can write to
-	Reserve   int64 // bytes added to Memory where it holds for each process: stacks and what a runtime reserves
+	Memory    int64 // bytes for each process: what it can write to
+	Group     int64 // bytes for all of them together, where there is a cgroup
+	Reserve   int64 // bytes added to Memory: stacks and what a runtime reserves
 	Processes int64 // processes and threads; without a cgroup, those of the account beyond what it runs now
 	Files     int64 // open files of each process
 	FileSize  int64 // bytes of a file that it writes

@@ -105,23 +105,31 @@ func callsOldCloud(t *testing.T, p *Pool) {
 		want        string
 		code        int
 	}{
-		{Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T07:08:09.25Z"},"where":{"$type":"geo","$lat":1.5,"$lng":2},"ref":{"$type":"ref","$id":"bean/a"}}}`,
-			`{"when":{"$type":"date","$date":"2024-05-06T07:08:10.250Z"},"where":[1.5,2],"place":{"$type":"geo","$lat":1.5,"$lng":2},"ref":"bean/a","deep":"deep"}`, 0},
+		{
+			Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T07:08:09.25Z"},"where":{"$type":"geo","$lat":1.5,"$lng":2},"ref":{"$type":"ref","$id":"bean/a"}}}`,
+			`{"when":{"$type":"date","$date":"2024-05-06T07:08:10.250Z"},"where":[1.5,2],"place":{"$type":"geo","$lat":1.5,"$lng":2},"ref":"bean/a","deep":"deep"}`, 0,
+		},
 		{Op, "who", `{"args":{},"extra":"e"}`, `["ann","client","ann","e"]`, 0},
 		{Op, "no_such", `{}`, "there is no op no_such", 117},
 		{Op, "refused", `{}`, "not you", 102},
 		{Op, "database", `{}`, `["bean/1"]`, 0},
-		{Hook, "check", `{"record":{"_id":"bean/a/b","_type":"record","_access":[{"role":"barista","level":"write"}],"_ownerID":"ann","_created_at":"2024-05-06T07:08:09.500Z","name":"kenya"},"original":null}`,
-			`{"_id":"bean/a/b","_ownerID":"ann","_access":[{"role":"barista","level":"write"}],"_created_at":"2024-05-06T07:08:09.500Z","name":"KENYA","fresh":true}`, 0},
+		{
+			Hook, "check", `{"record":{"_id":"bean/a/b","_type":"record","_access":[{"role":"barista","level":"write"}],"_ownerID":"ann","_created_at":"2024-05-06T07:08:09.500Z","name":"kenya"},"original":null}`,
+			`{"_id":"bean/a/b","_ownerID":"ann","_access":[{"role":"barista","level":"write"}],"_created_at":"2024-05-06T07:08:09.500Z","name":"KENYA","fresh":true}`, 0,
+		},
 		{Hook, "check", `{"record":{"_id":"bean/1","_access":null,"name":"stone"}}`, "no beans of stone", 102},
 		{Timer, "tick", ``, `"tock"`, 0},
 		{Event, "before-plugins-ready", `{"config":{}}`, `[1,2]`, 0},
 		{Event, "nobody-listens", `{}`, `null`, 0},
 		{Provider, "com.example", `{"action":"login","auth_data":{"name":"bob"}}`, `{"principal_id":"bob","auth_data":{"name":"bob"}}`, 0},
-		{Handler, "form", `{"method":"POST","path":"/form","query_string":"q=1","header":{"Content-Type":["application/x-www-form-urlencoded"],"X-One":["2"]},"body":"YT14"}`,
-			`{"status":200,"header":{"Content-Type":["text/plain; charset=utf-8"]},"body":"eDEy"}`, 0},
-		{Handler, "json", `{"method":"POST","path":"/json","header":{},"body":"eyJhIjoxfQ=="}`,
-			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJnb3QiOnsiYSI6MX0sInBhdGgiOiIvanNvbiJ9"}`, 0},
+		{
+			Handler, "form", `{"method":"POST","path":"/form","query_string":"q=1","header":{"Content-Type":["application/x-www-form-urlencoded"],"X-One":["2"]},"body":"YT14"}`,
+			`{"status":200,"header":{"Content-Type":["text/plain; charset=utf-8"]},"body":"eDEy"}`, 0,
+		},
+		{
+			Handler, "json", `{"method":"POST","path":"/json","header":{},"body":"eyJhIjoxfQ=="}`,
+			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJnb3QiOnsiYSI6MX0sInBhdGgiOiIvanNvbiJ9"}`, 0,
+		},
 		{Handler, "raw", `{"method":"GET","path":"/raw","header":{},"body":""}`, `{"status":418,"header":{"X-Two":["2"]},"body":"AP8="}`, 0},
 		{Handler, "raw", `{"method":"DELETE","path":"/raw","header":{},"body":""}`, "there is no handler raw", 117},
 	} {

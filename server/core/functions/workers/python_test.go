@@ -221,13 +221,15 @@ func callsOldProject(t *testing.T, p *Pool) {
 		want        string // JSON
 		code        int    // of an error, whose message is in want
 	}{
-		{Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T09:08:09.25+02:00"},"where":{"$type":"geo","$lat":1.5,"$lng":2},
+		{
+			Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T09:08:09.25+02:00"},"where":{"$type":"geo","$lat":1.5,"$lng":2},
 			"ref":{"$type":"ref","$id":"bean/a/b"},"asset":{"$type":"asset","$name":"x.png","$content_type":"image/png"},
 			"record":{"$type":"record","$record":{"_id":"bean/1","_access":[{"role":"r","level":"read"},{"public":true,"level":"read"}],"title":"t"}},
 			"plain":{"$type":"geojson","$val":{"a":[1,null,"x"]}}}}`,
 			`{"when":{"$type":"date","$date":"2024-05-07T07:08:09.25Z"},"where":{"$type":"geo","$lng":1.5,"$lat":2},"ref":"a/b",
 			"back":[{"$type":"ref","$id":"bean/a/b"},{"$type":"asset","$name":"x.png","$content_type":"image/png"}],
-			"title":"t","acl":["RoleAccessControlEntry","PublicAccessControlEntry"],"plain":{"$type":"geojson","$val":{"a":[1,null,"x"]}}}`, 0},
+			"title":"t","acl":["RoleAccessControlEntry","PublicAccessControlEntry"],"plain":{"$type":"geojson","$val":{"a":[1,null,"x"]}}}`, 0,
+		},
 		{Op, "who", `{}`, `["ann","client","beans","deep","brazil",null]`, 0},
 		{Op, "who", `{"args":null}`, "args must be", 10000},
 		{Op, "who", `{"args":"text"}`, "args must be", 10000},
@@ -245,15 +247,23 @@ func callsOldProject(t *testing.T, p *Pool) {
 		{Event, "nobody-listens", `{"config":{}}`, `null`, 0},
 		{Provider, "com.example", `{"action":"login","auth_data":{"name":"bob"}}`, `{"principal_id":"bob","auth_data":{"name":"bob"}}`, 0},
 		{Provider, "com.example", `{"action":"info","auth_data":{}}`, "no info", 10000},
-		{Handler, "form", `{"status":0,"method":"POST","path":"/form","query_string":"q=1","header":{"Content-Type":["application/x-www-form-urlencoded"],"X-One":["1"]},"body":"YT14JTIweQ=="}`,
-			`{"status":200,"header":{"Content-Type":["text/plain; charset=utf-8"]},"body":"eCB5IDEgMQ=="}`, 0},
-		{Handler, "json", `{"method":"POST","path":"/json","header":{"Content-Type":["application/json"]},"body":"eyJhIjoxfQ=="}`,
-			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJnb3QiOiB7ImEiOiAxfSwgInBhdGgiOiAiL2pzb24ifQ=="}`, 0},
-		{Handler, "raw", `{"method":"GET","path":"/raw","header":{},"body":""}`,
-			`{"status":418,"header":{"X-Two":["2"],"Content-Type":["application/x-bean"]},"body":"AP8="}`, 0},
+		{
+			Handler, "form", `{"status":0,"method":"POST","path":"/form","query_string":"q=1","header":{"Content-Type":["application/x-www-form-urlencoded"],"X-One":["1"]},"body":"YT14JTIweQ=="}`,
+			`{"status":200,"header":{"Content-Type":["text/plain; charset=utf-8"]},"body":"eCB5IDEgMQ=="}`, 0,
+		},
+		{
+			Handler, "json", `{"method":"POST","path":"/json","header":{"Content-Type":["application/json"]},"body":"eyJhIjoxfQ=="}`,
+			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJnb3QiOiB7ImEiOiAxfSwgInBhdGgiOiAiL2pzb24ifQ=="}`, 0,
+		},
+		{
+			Handler, "raw", `{"method":"GET","path":"/raw","header":{},"body":""}`,
+			`{"status":418,"header":{"X-Two":["2"],"Content-Type":["application/x-bean"]},"body":"AP8="}`, 0,
+		},
 		{Handler, "raw", `{"method":"DELETE","path":"/raw","header":{},"body":""}`, "no handler raw for DELETE", 117},
-		{Handler, "things/", `{"method":"PUT","path":"/things/7","header":{},"body":"eyJhIjoxfQ=="}`,
-			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJpZCI6ICI3IiwgInBheWxvYWQiOiB7ImEiOiAxfX0="}`, 0},
+		{
+			Handler, "things/", `{"method":"PUT","path":"/things/7","header":{},"body":"eyJhIjoxfQ=="}`,
+			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJpZCI6ICI3IiwgInBheWxvYWQiOiB7ImEiOiAxfX0="}`, 0,
+		},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		got, err := p.Call(ctx, c.kind, c.name, json.RawMessage(c.param), Caller{UserID: "ann", KeyType: "client"})

@@ -13,7 +13,7 @@ import (
 )
 
 // drainLimit is how long a worker may go on with other calls when one has run over its deadline.
-const drainLimit = 2 * time.Second
+const drainLimit = 5 * time.Second
 
 // writeLimit is how long a worker may leave a message unread.
 const writeLimit = 5 * time.Second

@@ -151,9 +151,11 @@ func depth(ctx context.Context) int {
 
 // limits are a worker's. What a runtime maps for itself comes on top.
 func (c Config) limits() proc.Limits {
-	l := proc.Limits{Memory: c.Memory, Reserve: 64 << 20, Processes: c.Processes, Files: 1024, FileSize: 1 << 30}
+	l := proc.Limits{Memory: c.Memory, Group: c.Memory, Reserve: 64 << 20, Processes: c.Processes, Files: 1024, FileSize: 1 << 30}
 	if c.Language == JavaScript { // thread stacks, code, buffers of the engine
 		l.Reserve = 512 << 20
+	} else { // all workers are children of one process
+		l.Group = c.Memory * int64(c.Workers)
 	}
 	return l
 }
