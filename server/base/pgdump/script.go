@@ -106,7 +106,7 @@ func (r *Reader) line() (string, error) {
 	if errors.Is(err, io.EOF) && line != "" {
 		err = nil
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), err
+	return strings.TrimSuffix(line, "\n"), err
 }
 
 func (r *Reader) end(err error) error {
@@ -124,7 +124,7 @@ func (r *Reader) end(err error) error {
 // take adds a line to what has been read, and returns a piece when one is complete.
 func (r *Reader) take(line string) (Piece, bool) {
 	if r.state == (state{}) {
-		if p, ok, done := r.command(line); done {
+		if p, ok, done := r.command(strings.TrimSuffix(line, "\r")); done {
 			return p, ok
 		}
 	}

@@ -115,3 +115,21 @@ func TestReader_Refuses(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReader_KeepsTexts writes a row as pg_dump does: whatever it holds, it stays one text, unchanged.
+func FuzzReader_KeepsTexts(f *testing.F) {
+	for _, text := range []string{
+		"", "it's", "a\r\nb", "\n-- Name: x; Type: ACL; Schema: s; Owner: o\n", "\n\\! reboot\n", "$$\n;", "\"\n/*\n", "\nCOPY s.n (a) FROM stdin;\n", "\n-- PostgreSQL database dump complete\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+		for _, statement := range []string{"INSERT INTO s.n VALUES (" + quoted + ");", "DO $x$ " + strings.ReplaceAll(text, "$", "") + "$x$;", `COMMENT ON TABLE s."` + strings.ReplaceAll(text, `"`, `""`) + `" IS NULL;`} {
+			got, err := read(t, head("TABLE DATA")+statement+"\n"+head("ACL")+"GRANT;\n"+end)
+			if diff := cmp.Diff([]string{"TABLE DATA run " + statement, "ACL run GRANT;"}, got); diff != "" || err != nil {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		}
+	})
+}

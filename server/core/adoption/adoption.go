@@ -56,6 +56,9 @@ func (s Source) isOld(ctx context.Context, q pg.Querier) (bool, error) {
 
 // adopt does all of the work inside tx.
 func (s Source) adopt(ctx context.Context, tx *pg.Tx) (bool, error) {
+	if _, err := tx.Exec(ctx, unhurried); err != nil {
+		return false, err
+	}
 	if err := pg.LockMigrations(ctx, tx); err != nil {
 		return false, err
 	}
@@ -199,9 +202,6 @@ func (s Source) migrate(ctx context.Context, tx *pg.Tx, before picture) error {
 // index gives the record tables the indexes that ours have. Nobody else writes to them now, so they are
 // not made concurrently: that could not be undone together with the rest.
 func (s Source) index(ctx context.Context, tx *pg.Tx) error {
-	if _, err := tx.Exec(ctx, roomForIndexes); err != nil {
-		return err
-	}
 	p, err := look(ctx, tx, s.DB.Schema())
 	if err != nil {
 		return err

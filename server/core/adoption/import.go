@@ -92,6 +92,9 @@ func Import(ctx context.Context, s Source, d Dump) (sum Summary, err error) {
 // makeRoom moves what a server has made on its first start out of the way. It refuses to move anything
 // else. It says whether there was something.
 func (s Source) makeRoom(ctx context.Context, tx *pg.Tx) (moved bool, err error) {
+	if _, err := tx.Exec(ctx, unhurried); err != nil {
+		return false, err
+	}
 	if err := pg.LockMigrations(ctx, tx); err != nil {
 		return false, err
 	}

@@ -49,8 +49,9 @@ const countFieldRules = `SELECT count(*) FROM app._record_field_access`
 
 const deleteFieldRules = `DELETE FROM app._record_field_access`
 
-// roomForIndexes lets the transaction sort more in memory.
-const roomForIndexes = `SELECT set_config('maintenance_work_mem', '256MB', true)`
+// unhurried lets the transaction take its time, and sort more in memory.
+const unhurried = `SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
+	set_config('idle_in_transaction_session_timeout', '0', true), set_config('maintenance_work_mem', '256MB', true)`
 
 // selectUnwatched lists record types with subscriptions whose table nothing notes the changes of: its
 // trigger stayed behind with a function that the dump did not hold.

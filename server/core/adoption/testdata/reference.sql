@@ -93,7 +93,7 @@ CREATE TABLE "Note" (
   CONSTRAINT fk_picture__asset_id FOREIGN KEY (picture) REFERENCES _asset (id)
 );
 CREATE TABLE plugin_log (at timestamp without time zone, line text);
-INSERT INTO plugin_log VALUES ('2017-01-01', E'two\nlines; and a \\ and a tab\t.');
+INSERT INTO plugin_log VALUES ('2017-01-01', E'two\nlines; and a \\ and a tab\t, and an end\r\nof Windows.');
 
 INSERT INTO _role (id, by_default, is_admin) VALUES ('Admin', false, true), ('member', true, NULL);
 INSERT INTO _auth (id, password, last_seen_at, provider_info, disabled, disabled_message) VALUES
