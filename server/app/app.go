@@ -17,6 +17,8 @@ import (
 	"crema/server/base/telemetry"
 	"crema/server/core/acl"
 	"crema/server/core/assets"
+	"crema/server/core/deploys"
+	"crema/server/core/deploys/operators"
 	"crema/server/core/functions"
 	"crema/server/core/functions/hooks"
 	"crema/server/core/payments"
@@ -46,7 +48,10 @@ type App struct {
 	cluster  *cluster.Cluster // nil with DATABASE_URL
 	db       *pg.DB
 	rooms    rooms
-	site     *static.Door
+	fns      []lambda.Function           // those in Go
+	site     atomic.Pointer[static.Door] // of the live version
+	clock    clock
+	tap      *telemetry.Tap               // what functions log, for operators
 	wire     atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
 	sockets  *sockets.Door
 	server   *http.Server
@@ -66,6 +71,8 @@ type rooms struct {
 	push      *push.Service
 	payments  *payments.Service
 	functions *functions.Service
+	operators *operators.Service
+	deploys   *deploys.Service
 	hooks     *hooks.Service
 	sandbox   *sandbox.Sandbox // nil with real keys
 	keys      providerKeys
@@ -77,6 +84,7 @@ type rooms struct {
 // opened is closed again and the App is not usable. Its errors are faults that name the setting to mend.
 func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function) (*App, error) {
 	a := newApp(c, log)
+	a.fns = fns
 	return a, a.open(ctx,
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
@@ -85,15 +93,15 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 		a.openRooms,
 		a.openPayments,
 		a.startPayments,
-		func(ctx context.Context) error { return a.openFunctions(a.openWorkers(ctx, fns)) },
-		a.openSite,
+		a.openFunctions,
+		a.openDeploys,
 		a.serve,
 		a.startTimers,
 	)
 }
 
 func newApp(c *config.Config, log *slog.Logger) *App {
-	return &App{c: c, log: log, metrics: telemetry.NewMetrics(), failed: make(chan error, 2)}
+	return &App{c: c, log: log, tap: telemetry.NewTap(), metrics: telemetry.NewMetrics(), failed: make(chan error, 2)}
 }
 
 // open takes the steps in order. When one fails, what was opened is closed again.
@@ -172,15 +180,20 @@ func (a *App) openRecords(ctx context.Context) error {
 	return nil
 }
 
-func (a *App) openFunctions(fns []lambda.Function) (err error) {
+func (a *App) openFunctions(context.Context) (err error) {
+	a.onStop(func(context.Context) { // after the calls have ended, and before what workers use
+		if a.rooms.deploys != nil {
+			a.rooms.deploys.Stop()
+		}
+	})
 	a.rooms.functions, err = functions.New(functions.Config{
 		DB:       a.db,
 		Records:  func(actor acl.Actor) lambda.Records { return records.ForFunctions(a.rooms.records, actor) },
 		Payments: func(acl.Actor) lambda.Payments { return a.rooms.payments },
 		Complete: a.rooms.assets.Complete,
-		Log:      a.log,
+		Log:      a.tap.Logger(a.log),
 		Timeout:  a.c.FunctionTimeout,
-	}, fns...)
+	})
 	if err != nil {
 		return err
 	}
@@ -188,16 +201,6 @@ func (a *App) openFunctions(fns []lambda.Function) (err error) {
 	a.onStop(a.rooms.functions.Stop)
 	a.rooms.hooks.Connect(a.rooms.records, a.rooms.functions.RunHook, a.rooms.functions.Hooks)
 	a.onStop(a.rooms.hooks.Wait)
-	return nil
-}
-
-func (a *App) openSite(ctx context.Context) (err error) {
-	a.site, err = static.New(static.Config{Dir: a.c.StaticDir, Log: a.log})
-	if err != nil {
-		return err
-	}
-	a.site.Start(ctx)
-	a.onStop(func(context.Context) { a.site.Stop() })
 	return nil
 }
 

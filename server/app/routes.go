@@ -77,14 +77,15 @@ func (a *App) rest(wire http.Handler, own *handlers.Door) http.HandlerFunc {
 			if r.URL.Path == "/" { // a page or the wire's answer
 				w.Header()["Vary"] = []string{"Accept"}
 			}
-			if f, ok := a.site.Match(r); ok {
+			site := a.site.Load()
+			if f, ok := site.Match(r); ok {
 				web.NameRoute(r, "static")
-				a.site.Serve(w, r, f)
+				site.Serve(w, r, f)
 				return
 			}
 			if strings.HasPrefix(r.URL.Path, "/static/") {
 				web.NameRoute(r, "static")
-				a.site.NotFound(w, r)
+				site.NotFound(w, r)
 				return
 			}
 		}

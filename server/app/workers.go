@@ -8,76 +8,85 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"crema/server/base/cluster"
 	"crema/server/base/fault"
-	"crema/server/core/functions"
-	"crema/server/core/functions/timers"
+	"crema/server/core/deploys"
 	"crema/server/core/functions/workers"
-	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/skygear/sdk"
 )
 
-// openWorkers starts the functions in other languages and returns them after those in Go. What cannot run
-// is left out and told: the shop opens without it.
-func (a *App) openWorkers(ctx context.Context, fns []lambda.Function) []lambda.Function {
+// openPools starts the functions of a version in other languages.
+func (a *App) openPools(ctx context.Context, v deploys.Version, say func(string)) ([]*workers.Pool, error) {
+	if v.Functions == "" {
+		return nil, nil
+	}
 	languages := []workers.Language{workers.Python, workers.JavaScript}
-	pools, all := make([]*workers.Pool, len(languages)), sync.WaitGroup{}
+	pools, errs, all := make([]*workers.Pool, len(languages)), make([]error, len(languages)), sync.WaitGroup{}
 	for i, l := range languages {
-		all.Go(func() { pools[i] = a.openPool(ctx, l) })
+		all.Go(func() { pools[i], errs[i] = a.openPool(ctx, l, v) })
 	}
 	all.Wait()
-	for _, p := range pools {
-		if p == nil {
+	pools = slices.DeleteFunc(pools, func(p *workers.Pool) bool { return p == nil })
+	for i, err := range errs {
+		if err == nil {
 			continue
 		}
-		a.onStop(func(context.Context) { p.Stop() })
-		var problems []error
-		fns, problems = functions.Merge(fns, p.Functions())
-		for _, err := range problems {
-			a.log.ErrorContext(ctx, "a function was left out", "language", string(p.Language()), "error", fault.From(err).Message)
+		if !v.Lenient {
+			stopPools(pools)
+			return nil, err
+		}
+		f := fault.From(err)
+		a.log.ErrorContext(ctx, "the functions of a language were left out", "language", string(languages[i]), "reason", f.Reason, "error", f.Message)
+	}
+	for _, p := range pools {
+		if err := a.loaded(ctx, p, v, say); err != nil {
+			stopPools(pools)
+			return nil, err
 		}
 	}
-	return fns
+	return pools, nil
 }
 
-func (a *App) openPool(ctx context.Context, l workers.Language) *workers.Pool {
+func stopPools(pools []*workers.Pool) {
+	for _, p := range pools {
+		p.Stop()
+	}
+}
+
+func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Version) (*workers.Pool, error) {
 	client, err := sdk.CommonJS()
 	if err != nil {
 		a.log.ErrorContext(ctx, "the client for functions is missing", "error", err)
 	}
-	p, err := workers.Open(ctx, workers.Config{
-		Language: l, Client: string(client), Dir: a.c.FunctionsDir, Env: a.workerEnvironment(), DevMode: a.c.DevMode, Action: a.action, Log: a.log,
+	env := a.workerEnvironment()
+	maps.Copy(env, v.Secrets)
+	c := workers.Config{
+		Language: l, Client: string(client), Dir: v.Functions, Env: env, DevMode: a.c.DevMode, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
-	})
-	if err != nil {
-		f := fault.From(err)
-		a.log.ErrorContext(ctx, "the functions of a language were left out", "language", string(l), "reason", f.Reason, "error", f.Message)
-		return nil
 	}
-	if p == nil {
-		return nil
+	if l == workers.Python {
+		c.Program = v.Python
 	}
-	r := p.Registered()
-	for _, problem := range r.Problems {
-		a.log.ErrorContext(ctx, "functions were left out, their file does not load", "file", filepath.Join(a.c.FunctionsDir, problem.File),
-			"line", problem.Line, "error", problem.Message)
-	}
-	a.log.LogAttrs(ctx, slog.LevelInfo, "functions are loaded", slog.String("language", string(l)), slog.String("version", r.Version), slog.Int("lambdas", len(r.Ops)))
-	return p
+	return workers.Open(context.WithoutCancel(ctx), c)
 }
 
-// startTimers comes last: from then on functions find everything that they may use.
-func (a *App) startTimers(context.Context) error {
-	clock, err := timers.New(timers.Config{DB: a.db, Run: a.rooms.functions.RunTimer, Log: a.log}, a.rooms.functions.Timers())
-	if err != nil {
-		return err
+// loaded tells what a pool has loaded. A file that does not load fails a deploy; in the server's own folder it is left out.
+func (a *App) loaded(ctx context.Context, p *workers.Pool, v deploys.Version, say func(string)) error {
+	r := p.Registered()
+	for _, problem := range r.Problems {
+		if !v.Lenient {
+			say(problem.Trace)
+			return fault.New(fault.Invalid, "app.not_loaded", "%s does not load: line %d: %s", problem.File, problem.Line, problem.Message)
+		}
+		a.log.ErrorContext(ctx, "functions were left out, their file does not load", "file", filepath.Join(v.Functions, problem.File),
+			"line", problem.Line, "error", problem.Message)
 	}
-	clock.Start()
-	a.onStop(clock.Stop)
+	a.log.LogAttrs(ctx, slog.LevelInfo, "functions are loaded", slog.String("language", string(p.Language())), slog.String("version", r.Version), slog.Int("lambdas", len(r.Ops)))
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (p place) checkOurs() error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "postgres", "lock", "keys.json", "assetstore":
+		case "postgres", "lock", "keys.json", "assetstore", "deploys":
 			return nil
 		}
 	}

@@ -27,6 +27,7 @@ type Config struct {
 	Push            Push
 	Assets          Assets
 	Users           Users
+	Operator        Operator
 	Log             Log
 	Shop            Shop
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
@@ -35,6 +36,15 @@ type Config struct {
 	BodyLimit       int64  // app.json limits.body_bytes
 	StaticDir       string // app.json static.folder
 }
+
+// Operator is the account that is made where there is none.
+type Operator struct {
+	Email    string // OPERATOR_EMAIL; "": none
+	Password Secret // OPERATOR_PASSWORD
+}
+
+// DeploysFolder is the folder of copies of versions in the data folder. The name says that the data folder is ours.
+const DeploysFolder = "deploys"
 
 // Assets is where files are kept and how they are reached.
 type Assets struct {

@@ -102,6 +102,7 @@ func (c *Config) readEnvironment(v *variables) {
 		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
 	}
 	c.Users.read(v)
+	c.Operator.read(v)
 	c.Stripe.read(v)
 	c.Push.read(v)
 	c.Assets.read(v)
@@ -216,5 +217,13 @@ func (c *Config) readLog(v *variables) {
 	}
 	if c.Log.Format = strings.ToLower(s); c.Log.Format != "text" && c.Log.Format != "json" {
 		v.p.add("LOG_FORMAT is %q; it must be text or json", s)
+	}
+}
+
+func (o *Operator) read(v *variables) {
+	o.Email, _ = v.get("OPERATOR_EMAIL")
+	o.Password = v.secret("OPERATOR_PASSWORD")
+	if (o.Email == "") != (o.Password == "") {
+		v.p.add("OPERATOR_EMAIL and OPERATOR_PASSWORD belong together; give both, or neither")
 	}
 }

@@ -52,7 +52,7 @@ func checkOurs(dir string) error {
 		return nil
 	}
 	for _, e := range entries {
-		if n := e.Name(); n == "postgres" || n == "lock" || n == AssetsFolder || strings.HasPrefix(n, ".keys-") {
+		if n := e.Name(); n == "postgres" || n == "lock" || n == AssetsFolder || n == DeploysFolder || strings.HasPrefix(n, ".keys-") {
 			return nil
 		}
 	}

@@ -1,8 +1,10 @@
 package proc
 
 import (
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 )
@@ -48,4 +50,23 @@ func (a *Account) Own(dir string) error {
 		return nil
 	}
 	return os.Chown(dir, int(a.uid), int(a.gid))
+}
+
+// Reachable says whether any user of the machine has these rights to a path and may go there.
+func Reachable(path string, want fs.FileMode) bool {
+	path, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	for ; err == nil; want = 0o001 {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm()&want != want {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			return true
+		}
+		path = filepath.Dir(path)
+	}
+	return false
 }

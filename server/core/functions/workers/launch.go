@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -85,7 +84,7 @@ func (h *home) unprivileged(ctx context.Context) {
 		candidates = append(candidates, "/usr/local/bin/"+name, "/usr/bin/"+name)
 	}
 	for _, program := range candidates {
-		if reachable(program, 0o001) && reachable(h.c.Dir, 0o005) {
+		if proc.Reachable(program, 0o001) && proc.Reachable(h.c.Dir, 0o005) {
 			h.program = program
 			return
 		}
@@ -96,25 +95,6 @@ func (h *home) unprivileged(ctx context.Context) {
 }
 
 func (h *home) stop() { _ = os.RemoveAll(h.dir) }
-
-// reachable says whether any user of the machine has these rights to a path and may go there.
-func reachable(path string, want fs.FileMode) bool {
-	path, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
-	for ; err == nil; want = 0o001 {
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm()&want != want {
-			return false
-		}
-		if path == filepath.Dir(path) {
-			return true
-		}
-		path = filepath.Dir(path)
-	}
-	return false
-}
 
 // environment is all that a worker's environment holds.
 func (h *home) environment() []string {

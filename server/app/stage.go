@@ -1,0 +1,191 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"crema/server/base/config"
+	"crema/server/base/fault"
+	"crema/server/core/deploys"
+	"crema/server/core/deploys/operators"
+	"crema/server/core/functions"
+	"crema/server/core/functions/timers"
+	"crema/server/core/functions/workers"
+	"crema/server/lambda"
+	"crema/server/web/static"
+)
+
+// openDeploys makes the live version of functions and files live, and follows what is deployed.
+func (a *App) openDeploys(ctx context.Context) error {
+	a.rooms.operators = operators.New(operators.Config{DB: a.db, MasterKey: a.c.MasterKey.Reveal()})
+	if a.c.Operator.Email != "" {
+		made, err := a.rooms.operators.AddFirst(ctx, a.c.Operator.Email, a.c.Operator.Password.Reveal())
+		if err != nil {
+			return err
+		}
+		if made {
+			a.log.InfoContext(ctx, "the first operator was made", "email", a.c.Operator.Email)
+		}
+	}
+	if err := a.letThrough(); err != nil {
+		return err
+	}
+	a.rooms.deploys = deploys.New(deploys.Config{
+		DB: a.db, Dir: filepath.Join(a.c.DataDir, config.DeploysFolder), Stage: a, Key: []byte(a.derive("secrets")),
+		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: slices.Collect(maps.Keys(a.workerEnvironment())), Log: a.tap.Logger(a.log),
+	})
+	return a.rooms.deploys.Start(ctx)
+}
+
+// letThrough lets other users of the machine pass through the data folder, without a look at it, when we are root:
+// functions then run as one of them.
+func (a *App) letThrough() error {
+	err := os.MkdirAll(a.c.DataDir, 0o700)
+	if err == nil && os.Geteuid() == 0 {
+		err = os.Chmod(a.c.DataDir, 0o711)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.NotConfigured, "app.data_folder", "the data folder %s cannot be used; set CREMA_DATA to a folder that you may write to", a.c.DataDir)
+	}
+	return nil
+}
+
+// buildEnvironment is what tells pip and npm where packages come from, and how to get there.
+func buildEnvironment() (env []string) {
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		switch lower := strings.ToLower(name); {
+		case lower == "http_proxy", lower == "https_proxy", lower == "no_proxy", name == "SSL_CERT_FILE", name == "SSL_CERT_DIR",
+			name == "REQUESTS_CA_BUNDLE", name == "NODE_EXTRA_CA_CERTS", strings.HasPrefix(name, "PIP_"), lower == "npm_config_registry", lower == "npm_config_cafile":
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// staged is a version whose workers run and whose files are open.
+type staged struct {
+	app   *App
+	pools []*workers.Pool
+	set   *functions.Set
+	clock *timers.Service
+	site  *static.Door
+}
+
+// Prepare implements deploys.Stage.
+func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) (deploys.Ready, error) {
+	if v.ID == 0 {
+		v.Functions, v.Site = a.c.FunctionsDir, a.c.StaticDir
+	}
+	begun := time.Now()
+	pools, err := a.openPools(ctx, v, say)
+	if err != nil {
+		return nil, err
+	}
+	s := &staged{app: a, pools: pools}
+	if err := s.compile(v, say); err != nil {
+		stopPools(pools)
+		return nil, err
+	}
+	for _, p := range pools {
+		say(fmt.Sprintf("%s: loaded %d functions after %v", p.Language(), len(p.Functions()), time.Since(begun).Round(time.Millisecond)))
+	}
+	if s.site, err = static.New(static.Config{Dir: v.Site, Log: a.log}); err != nil {
+		stopPools(pools)
+		return nil, err
+	}
+	s.site.Start(context.WithoutCancel(ctx))
+	return s, nil
+}
+
+// compile puts the functions of all languages together. In the server's own folder those in Go come first; a deployed function
+// takes the place of one in Go.
+func (s *staged) compile(v deploys.Version, say func(string)) (err error) {
+	var others []lambda.Function
+	for _, p := range s.pools {
+		others = append(others, p.Functions()...)
+	}
+	all, problems := functions.Merge(s.app.fns, others)
+	if v.ID != 0 {
+		var twice []error
+		all, twice = functions.Merge(nil, others)
+		if len(twice) > 0 && !v.Lenient {
+			return twice[0]
+		}
+		all, problems = functions.Merge(all, s.app.fns)
+	}
+	for _, problem := range problems {
+		say("left out: " + fault.From(problem).Message)
+	}
+	if s.set, err = s.app.rooms.functions.Compile(all...); err != nil {
+		return err
+	}
+	s.clock, err = timers.New(timers.Config{DB: s.app.db, Run: s.app.rooms.functions.RunTimer, Log: s.app.log}, s.set.Timers())
+	return err
+}
+
+// Switch implements deploys.Ready. The functions come first, so that no new page meets old functions.
+func (s *staged) Switch() (drained func(context.Context) error) {
+	drained = s.app.rooms.functions.Switch(s.set)
+	s.app.site.Store(s.site)
+	s.app.clock.set(s.clock)
+	return drained
+}
+
+// Close implements deploys.Ready.
+func (s *staged) Close() {
+	stopPools(s.pools)
+	s.site.Stop()
+}
+
+// clock is the timers that run. A tick is one start whichever of two sees it, so that they may overlap.
+type clock struct {
+	mu      sync.Mutex
+	now     *timers.Service
+	running bool
+	tasks   sync.WaitGroup
+}
+
+func (c *clock) set(next *timers.Service) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.now
+	c.now = next
+	if !c.running {
+		return
+	}
+	next.Start()
+	if old != nil {
+		c.tasks.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), Grace)
+			defer cancel()
+			old.Stop(ctx)
+		})
+	}
+}
+
+// startTimers comes last: from then on functions find everything that they may use.
+func (a *App) startTimers(context.Context) error {
+	a.clock.mu.Lock()
+	defer a.clock.mu.Unlock()
+	a.clock.running = true
+	a.clock.now.Start()
+	a.onStop(a.clock.stop)
+	return nil
+}
+
+func (c *clock) stop(ctx context.Context) {
+	c.mu.Lock()
+	now := c.now
+	c.running = false
+	c.mu.Unlock()
+	now.Stop(ctx)
+	c.tasks.Wait()
+}

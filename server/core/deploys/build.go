@@ -1,0 +1,247 @@
+package deploys
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/proc"
+	"crema/server/core/deploys/archive"
+)
+
+const (
+	buildLimit = 10 * time.Minute
+	keptBuilds = 8 // installed sets of packages; the ones used least recently go
+)
+
+// build installs what the functions in a folder need, where that has not been done before, and returns the
+// Python interpreter that has it. Reason deploys.build_failed; the log says why.
+func (s *Service) build(ctx context.Context, dir string, say func(string)) (python string, err error) {
+	if wanted, err := os.ReadFile(filepath.Join(dir, "requirements.txt")); err == nil {
+		if python, err = s.buildPython(ctx, dir, wanted, say); err != nil {
+			return "", err
+		}
+	}
+	return python, s.buildNode(ctx, dir, say)
+}
+
+func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, say func(string)) (string, error) {
+	program, err := proc.Find("python3")
+	if err != nil {
+		return "", fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "requirements.txt needs python3, which this server lacks")
+	}
+	version, err := s.version(ctx, program)
+	if err != nil {
+		return "", err
+	}
+	home, err := s.install(ctx, "python", fingerprint(wanted, program, version), func(home string) error {
+		say("pip: installing what requirements.txt names")
+		if err := s.run(ctx, home, say, program, "-m", "venv", home); err != nil {
+			return err
+		}
+		copied := filepath.Join(home, "requirements.txt")
+		if err := os.WriteFile(copied, wanted, 0o644); err != nil {
+			return err
+		}
+		return s.run(ctx, home, say, filepath.Join(home, "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check",
+			"--no-input", "--progress-bar", "off", "-r", copied)
+	}, say)
+	return filepath.Join(home, "bin", "python"), err
+}
+
+// buildNode puts packages beside the functions. Those that came with the files stay.
+func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) error {
+	wanted, err := os.ReadFile(filepath.Join(dir, "package.json"))
+	if err != nil {
+		return nil
+	}
+	link := filepath.Join(dir, archive.Packages)
+	if info, err := os.Lstat(link); err == nil && info.IsDir() {
+		return nil
+	}
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	locked := err == nil
+	program, err := proc.Find("npm")
+	if err != nil {
+		return fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "package.json needs npm, which this server lacks")
+	}
+	node, err := proc.Find("node")
+	if err != nil {
+		return fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "package.json needs node, which this server lacks")
+	}
+	version, err := s.version(ctx, node)
+	if err != nil {
+		return err
+	}
+	home, err := s.install(ctx, "node", fingerprint(slices.Concat(wanted, lock), node, version), func(home string) error {
+		say("npm: installing what package.json names")
+		if err := os.WriteFile(filepath.Join(home, "package.json"), wanted, 0o644); err != nil {
+			return err
+		}
+		args := []string{"install"}
+		if locked {
+			args = []string{"ci"}
+			if err := os.WriteFile(filepath.Join(home, "package-lock.json"), lock, 0o644); err != nil {
+				return err
+			}
+		}
+		args = append(args, "--omit=dev", "--no-audit", "--no-fund", "--no-progress", "--loglevel=warn")
+		if err := s.run(ctx, home, say, program, args...); err != nil {
+			return err
+		}
+		return os.MkdirAll(filepath.Join(home, archive.Packages), 0o755) // there may be nothing to install
+	}, say)
+	if err != nil {
+		return err
+	}
+	_ = os.Remove(link) // a link that leads to packages which are gone
+	err = os.Symlink(filepath.Join(home, archive.Packages), link)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return disk(err, s.c.Dir)
+}
+
+func fingerprint(wanted []byte, program, version string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", wanted, program, version))
+	return hex.EncodeToString(sum[:12])
+}
+
+// install returns the folder of a set of packages. fill makes one that is not there. A folder without its mark is
+// what a killed server has left.
+func (s *Service) install(ctx context.Context, kind, name string, fill func(home string) error, say func(string)) (string, error) {
+	home, err := filepath.Abs(filepath.Join(s.packages(), kind+"-"+name))
+	if err != nil {
+		return "", disk(err, s.c.Dir)
+	}
+	mark := filepath.Join(home, ".complete")
+	if _, err := os.Stat(mark); err == nil {
+		now := time.Now()
+		_ = os.Chtimes(mark, now, now) // only the order of tidying suffers
+		say(kind + ": the packages are there already")
+		return home, nil
+	}
+	if err := errors.Join(os.RemoveAll(home), os.MkdirAll(home, 0o755), proc.Unprivileged().Own(home)); err != nil {
+		return "", disk(err, s.c.Dir)
+	}
+	ctx, cancel := context.WithTimeout(ctx, buildLimit)
+	defer cancel()
+	begun := time.Now()
+	err = fill(home)
+	if err == nil {
+		err = os.WriteFile(mark, nil, 0o644)
+	}
+	if err != nil {
+		_ = os.RemoveAll(home)
+		return "", disk(err, s.c.Dir)
+	}
+	say(fmt.Sprintf("%s: the packages are there after %v", kind, time.Since(begun).Round(time.Millisecond)))
+	return home, nil
+}
+
+// run runs a program of a build in a folder of its own, as nobody when we are root, and tells what it prints.
+func (s *Service) run(ctx context.Context, home string, say func(string), program string, args ...string) error {
+	account := s.builder(ctx, home)
+	cache := filepath.Join(home, ".cache")
+	env := append([]string{
+		"PATH=" + filepath.Dir(program) + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + os.TempDir(), "LANG=C.UTF-8",
+		"PIP_CACHE_DIR=" + cache, "npm_config_cache=" + cache, "npm_config_update_notifier=false",
+	}, s.c.BuildEnv...)
+	p, err := proc.Start(proc.Config{
+		Path: program, Args: args, Dir: home, Env: env, Account: account, Limits: proc.Limits{Files: 4096, FileSize: 1 << 30},
+		Line: func(_ proc.Stream, text string) { say("  " + text) },
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		p.Kill()
+		<-p.Done()
+		return fault.New(fault.Timeout, "deploys.build_failed", "the packages could not be installed in time")
+	}
+	_ = os.RemoveAll(cache) // it would only take room
+	if ended := p.Ended(); ended != "exit status 0" {
+		return fault.New(fault.Invalid, "deploys.build_failed", "the packages could not be installed (%s: %s)", filepath.Base(program), ended)
+	}
+	return nil
+}
+
+// builder is who installs packages. Where that user cannot reach the folder, we do it ourselves.
+func (s *Service) builder(ctx context.Context, home string) *proc.Account {
+	account := proc.Unprivileged()
+	if account == nil {
+		return nil
+	}
+	if proc.Reachable(home, 0o001) {
+		return account
+	}
+	s.c.Log.WarnContext(ctx, "packages are installed as root, because no other user can reach the data folder; start the server as an ordinary user", "folder", home)
+	return nil
+}
+
+// version is what an interpreter says of itself.
+func (s *Service) version(ctx context.Context, program string) (string, error) {
+	home, err := os.MkdirTemp("", "crema-version-")
+	if err == nil {
+		defer os.RemoveAll(home) //nolint:errcheck // it is empty
+		err = errors.Join(os.Chmod(home, 0o755), proc.Unprivileged().Own(home))
+	}
+	if err != nil {
+		return "", disk(err, os.TempDir())
+	}
+	var lines []string
+	err = s.run(ctx, home, func(line string) { lines = append(lines, line) }, program, "--version")
+	return strings.Join(lines, "\n"), err
+}
+
+// tidy forgets versions that cannot be rolled back to any more, in the database and on this disk.
+func (s *Service) tidy(ctx context.Context) {
+	digests, err := s.store.tidy(ctx, keptReleases, unusedAge)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.c.Log.WarnContext(ctx, "old versions are not removed", "error", err.Error())
+		}
+		return
+	}
+	if s.take(ctx) != nil {
+		return
+	}
+	defer s.give()
+	entries, err := os.ReadDir(s.versions())
+	for _, e := range entries {
+		if !slices.Contains(digests, e.Name()) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.versions(), e.Name())))
+		}
+	}
+	if err = errors.Join(err, s.tidyPackages()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.c.Log.WarnContext(ctx, "copies of old versions are not removed", "error", err.Error())
+	}
+}
+
+func (s *Service) tidyPackages() error {
+	entries, err := os.ReadDir(s.packages())
+	used := map[string]time.Time{}
+	for _, e := range entries {
+		if info, err := os.Stat(filepath.Join(s.packages(), e.Name(), ".complete")); err == nil {
+			used[e.Name()] = info.ModTime()
+		}
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return used[b.Name()].Compare(used[a.Name()]) })
+	for i, e := range entries {
+		if i >= keptBuilds {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.packages(), e.Name())))
+		}
+	}
+	return err
+}

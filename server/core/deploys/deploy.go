@@ -1,0 +1,228 @@
+package deploys
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/core/deploys/archive"
+)
+
+// State says how far a job is.
+type State string
+
+// The states of a job.
+const (
+	Running State = "running"
+	Success State = "success"
+	Failed  State = "failed"
+)
+
+// Job is a deploy or a rollback, under way or ended.
+type Job struct {
+	ID    string `db:"id"`
+	State State  `db:"state"`
+	Log   string `db:"log"` // what was said so far
+}
+
+const (
+	beat      = 5 * time.Second
+	jobLook   = 100 * time.Millisecond
+	deployFor = 15 * time.Minute // at most
+	large     = 5 << 20          // files above are remarked upon
+)
+
+// Begin makes files of which all contents are there a version and deploys it, in the background. It returns the
+// job. Reasons: deploys.file_missing, archive.refused, archive.no_project, archive.too_large.
+func (s *Service) Begin(ctx context.Context, by string, files []File) (job string, err error) {
+	id, err := s.create(ctx, by, files)
+	if err != nil {
+		return "", err
+	}
+	return s.begin(ctx, by, "deploy", func(context.Context, func(string)) (*int64, error) { return &id, nil })
+}
+
+// Rollback makes an earlier version live again: nil is the one that was live before. Version 0 is the
+// server's own folder. Data, schema and secrets stay as they are. It returns the job.
+func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job string, err error) {
+	return s.begin(ctx, by, "rollback", func(ctx context.Context, say func(string)) (*int64, error) {
+		if version == nil {
+			var before release
+			err := s.c.DB.Get(ctx, &before, sqlBefore)
+			if fault.Is(err, "pg.no_rows") { // nothing but the first deploy
+				return nil, nil
+			}
+			return before.Version, err
+		}
+		if *version == 0 {
+			return nil, nil
+		}
+		var info Info
+		err := s.c.DB.Get(ctx, &info, sqlVersion, *version)
+		if fault.Is(err, "pg.no_rows") {
+			err = fault.New(fault.NotFound, "deploys.no_version", "there is no version %d any more", *version)
+		}
+		return version, err
+	})
+}
+
+// restart makes the live version live again, with what has changed around it.
+func (s *Service) restart(ctx context.Context, by, why string) (job string, err error) {
+	return s.begin(ctx, by, why, func(ctx context.Context, _ func(string)) (*int64, error) {
+		r, err := s.newest(ctx)
+		return r.Version, err
+	})
+}
+
+// begin runs a job in the background.
+func (s *Service) begin(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error)) (string, error) {
+	id := rand.Text()
+	if _, err := s.c.DB.Exec(ctx, sqlAddJob, id, by); err != nil {
+		return "", err
+	}
+	s.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, deployFor)
+		defer cancel()
+		j := s.report(id)
+		err := s.perform(ctx, by, reason, which, j.say)
+		if err != nil {
+			j.say("failed: " + fault.From(err).Message)
+			j.say("The live version is as it was.")
+			s.c.Log.WarnContext(ctx, "a deploy failed", "job", id, "error", err.Error())
+		}
+		j.end(err == nil)
+	})
+	return id, nil
+}
+
+// perform takes a version through everything that may fail, and only then makes it live.
+func (s *Service) perform(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error), say func(string)) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.give()
+	begun := time.Now()
+	version, err := which(ctx, say)
+	if err != nil {
+		return err
+	}
+	if version != nil && reason == "deploy" {
+		if err := s.inspect(ctx, *version, say); err != nil {
+			return err
+		}
+	}
+	ready, err := s.prepare(ctx, version, false, say)
+	if err != nil {
+		return err
+	}
+	seq, err := s.store.release(ctx, version, reason, by)
+	if err != nil { // it may have been written all the same; then follow finds it
+		ready.Close()
+		return err
+	}
+	s.swap(ready, release{Seq: seq, Version: version})
+	say(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
+	s.tasks.Go(func() { s.tidy(s.ctx) })
+	return nil
+}
+
+func describe(version *int64) string {
+	if version == nil {
+		return "the server's own folder"
+	}
+	return fmt.Sprintf("version %d", *version)
+}
+
+// inspect refuses what must not be published and tells what looks wrong.
+func (s *Service) inspect(ctx context.Context, version int64, say func(string)) error {
+	files, err := s.store.files(ctx, version)
+	if err != nil {
+		return err
+	}
+	say(fmt.Sprintf("%d files", len(files)))
+	packages := false
+	for _, f := range files {
+		inPackages := strings.Contains("/"+f.Path, "/"+archive.Packages+"/")
+		packages = packages || inPackages
+		if f.Size > large {
+			say(fmt.Sprintf("warning: %s has %d MB", f.Path, f.Size>>20))
+		}
+		if inPackages {
+			continue
+		}
+		if err := s.inspectFile(ctx, f, say); err != nil {
+			return err
+		}
+	}
+	if packages {
+		say("warning: node_modules came along; list it in .skyignore, the server installs what package.json names")
+	}
+	return nil
+}
+
+func (s *Service) inspectFile(ctx context.Context, f File, say func(string)) error {
+	site := strings.HasPrefix(f.Path, archive.Site+"/")
+	if f.Size > large || !site && path.Dir(f.Path) != "." && !strings.HasPrefix(f.Path, archive.Lambdas+"/") {
+		return nil
+	}
+	body, err := s.store.body(ctx, f.Hash)
+	if err != nil {
+		return err
+	}
+	if found := archive.Secret(body, s.c.MasterKey); site && found != "" {
+		return fault.New(fault.Invalid, "deploys.secret_in_site", "%s would publish a secret (%s); take it out, and keep it with crema secrets set", f.Path, found)
+	}
+	for _, p := range archive.Placeholders(f.Path, body) {
+		say(fmt.Sprintf("warning: %s still has the placeholder %s", f.Path, p))
+	}
+	return nil
+}
+
+// Job returns how far a job is. When said is not less than what it has said so far, it waits until there is more, the job
+// ends or wait is over. Reason deploys.no_job.
+func (s *Service) Job(ctx context.Context, id string, said int, wait time.Duration) (Job, error) {
+	until := time.Now().Add(wait)
+	for {
+		j := Job{}
+		err := s.c.DB.Get(ctx, &j, sqlJob, id)
+		if fault.Is(err, "pg.no_rows") {
+			err = fault.New(fault.NotFound, "deploys.no_job", "there is no such deploy")
+		}
+		if err != nil {
+			return j, err
+		}
+		if j.State == "lost" {
+			j.State, j.Log = Failed, j.Log+"failed: the server that worked on this has ended; run the same command again\n"
+		}
+		if j.State != Running || len(j.Log) > said || !time.Now().Before(until) {
+			return j, nil
+		}
+		if err := pause(ctx, jobLook); err != nil {
+			return j, err
+		}
+	}
+}
+
+// LastJob returns the newest job of an operator. Reason deploys.no_job.
+func (s *Service) LastJob(ctx context.Context, by string) (id string, err error) {
+	err = s.c.DB.Get(ctx, &id, sqlLastJob, by)
+	if fault.Is(err, "pg.no_rows") {
+		err = fault.New(fault.NotFound, "deploys.no_job", "nothing has been deployed yet")
+	}
+	return id, err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return fault.From(ctx.Err())
+	case <-t.C:
+		return nil
+	}
+}

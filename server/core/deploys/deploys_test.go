@@ -1,0 +1,265 @@
+package deploys_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/core/deploys"
+	"crema/server/testkit"
+)
+
+// stage remembers what was made live. A version whose page says "broken" does not start.
+type stage struct {
+	mu     sync.Mutex
+	live   []string // the pages, in their order
+	closed []string
+	last   deploys.Version
+}
+
+type ready struct {
+	s    *stage
+	page string
+}
+
+func (s *stage) Prepare(_ context.Context, v deploys.Version, _ func(string)) (deploys.Ready, error) {
+	page, err := os.ReadFile(filepath.Join(v.Site, "index.html"))
+	if v.ID == 0 {
+		page, err = []byte("folder"), nil
+	}
+	if err != nil || strings.Contains(string(page), "broken") {
+		return nil, errors.Join(err, fault.New(fault.Invalid, "test.broken", "it does not start"))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = v
+	return &ready{s, string(page)}, nil
+}
+
+func (r *ready) Switch() func(context.Context) error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.s.live = append(r.s.live, r.page)
+	return func(context.Context) error { return nil }
+}
+
+func (r *ready) Close() {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.s.closed = append(r.s.closed, r.page)
+}
+
+func (s *stage) is(page string) func() bool {
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.live) > 0 && s.live[len(s.live)-1] == page
+	}
+}
+
+func (s *stage) secrets() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last.Secrets
+}
+
+func start(t *testing.T, db *pg.DB, dir string) (*deploys.Service, *stage) {
+	t.Helper()
+	st := &stage{}
+	s := deploys.New(deploys.Config{DB: db, Dir: dir, Stage: st, Key: make([]byte, 32), MasterKey: "the-master-key", Reserved: []string{"MASTER_KEY"}})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s, st
+}
+
+// send deploys files and returns the job when it has ended.
+func send(t *testing.T, s *deploys.Service, contents map[string]string) deploys.Job {
+	t.Helper()
+	var files []deploys.File
+	for path, body := range contents {
+		sum := sha256.Sum256([]byte(body))
+		if missing, err := s.Missing(t.Context(), [][]byte{sum[:]}); err != nil {
+			t.Fatal(err)
+		} else if len(missing) > 0 {
+			if err := s.Keep(t.Context(), sum[:], strings.NewReader(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files = append(files, deploys.File{Path: path, Hash: sum[:], Size: int64(len(body)), Mode: 0o644})
+	}
+	id, err := s.Begin(t.Context(), "me@example.com", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wait(t, s, id)
+}
+
+func wait(t *testing.T, s *deploys.Service, id string) deploys.Job {
+	t.Helper()
+	for {
+		j, err := s.Job(t.Context(), id, 1<<30, 30*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.State != deploys.Running {
+			return j
+		}
+	}
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			t.Fatal("it does not happen")
+		}
+	}
+}
+
+func TestDeploy_IsLiveOnEveryServer(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	one, here := start(t, db, t.TempDir())
+	_, there := start(t, db, t.TempDir())
+	if j := send(t, one, map[string]string{"public_html/index.html": "first"}); j.State != deploys.Success || !here.is("first")() {
+		t.Fatalf("%+v", j)
+	}
+	eventually(t, there.is("first"))
+	if j := send(t, one, map[string]string{"public_html/index.html": "second"}); j.State != deploys.Success {
+		t.Fatalf("%+v", j)
+	}
+	eventually(t, there.is("second"))
+	id, err := one.Rollback(t.Context(), "me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := wait(t, one, id); j.State != deploys.Success || !here.is("first")() {
+		t.Fatalf("%+v", j)
+	}
+	eventually(t, there.is("first"))
+	_, late := start(t, db, t.TempDir())
+	if !late.is("first")() {
+		t.Error("a server that starts now serves something else")
+	}
+}
+
+func TestDeploy_AFailureLeavesTheLiveVersion(t *testing.T) {
+	t.Parallel()
+	s, st := start(t, testkit.DB(t), t.TempDir())
+	if j := send(t, s, map[string]string{"public_html/index.html": "good"}); j.State != deploys.Success {
+		t.Fatalf("%+v", j)
+	}
+	for _, bad := range []map[string]string{
+		{"public_html/index.html": "broken"},
+		{"public_html/index.html": "x", "public_html/a.js": `"sk_live_` + `4eC39HqLyjWDarjtT1zdp7dc"`},
+		{"public_html/index.html": "the-master-key"},
+	} {
+		if j := send(t, s, bad); j.State != deploys.Failed || !strings.Contains(j.Log, "failed: ") {
+			t.Errorf("%+v", j)
+		}
+	}
+	if !st.is("good")() {
+		t.Error("something else is live")
+	}
+}
+
+func TestDeploy_WarnsOfPlaceholders(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, testkit.DB(t), t.TempDir())
+	j := send(t, s, map[string]string{"public_html/index.html": `<your-api-key>`, "public_html/a.css": "<your-thing>"})
+	if j.State != deploys.Success || !strings.Contains(j.Log, "warning: public_html/index.html still has the placeholder <your-api-key>") || strings.Contains(j.Log, "thing") {
+		t.Errorf("%+v", j)
+	}
+}
+
+func TestBegin_Refuses(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, testkit.DB(t), t.TempDir())
+	sum := sha256.Sum256([]byte("x"))
+	for path, reason := range map[string]string{"index.html": "archive.no_project", "public_html/../../a": "archive.refused", "public_html/a": "deploys.file_missing"} {
+		if _, err := s.Begin(t.Context(), "me", []deploys.File{{Path: path, Hash: sum[:], Size: 1, Mode: 0o644}}); !fault.Is(err, reason) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := s.Keep(t.Context(), sum[:], strings.NewReader("y")); !fault.Is(err, "deploys.bad_hash") {
+		t.Error(err)
+	}
+}
+
+func TestRollback_OfTheFirstDeployIsTheFolder(t *testing.T) {
+	t.Parallel()
+	s, st := start(t, testkit.DB(t), t.TempDir())
+	send(t, s, map[string]string{"public_html/index.html": "first"})
+	id, err := s.Rollback(t.Context(), "me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := wait(t, s, id); j.State != deploys.Success || !st.is("folder")() {
+		t.Errorf("%+v", j)
+	}
+	gone := int64(99)
+	if id, err = s.Rollback(t.Context(), "me", &gone); err != nil {
+		t.Fatal(err)
+	}
+	if j := wait(t, s, id); j.State != deploys.Failed || !strings.Contains(j.Log, "no version 99") {
+		t.Errorf("%+v", j)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	s, st := start(t, db, t.TempDir())
+	id, err := s.SetSecret(t.Context(), "me", "SMTP_PASSWORD", "quite secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, id)
+	if diff := cmp.Diff(map[string]string{"SMTP_PASSWORD": "quite secret"}, st.secrets()); diff != "" {
+		t.Error(diff)
+	}
+	all, err := s.Secrets(t.Context())
+	if err != nil || len(all) != 1 || strings.Contains(string(all[0].Sealed), "secret") {
+		t.Errorf("%v %v", all, err)
+	}
+	for _, name := range []string{"MASTER_KEY", "LD_PRELOAD", "NODE_OPTIONS", "lower", ""} {
+		if _, err := s.SetSecret(t.Context(), "me", name, "x"); !fault.Is(err, "deploys.bad_secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if id, err = s.DeleteSecret(t.Context(), "me", "SMTP_PASSWORD"); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, id)
+	if len(st.secrets()) != 0 {
+		t.Error("it is still there")
+	}
+}
+
+func TestDeploys_KeepTheirNumber(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, st := start(t, testkit.DB(t), dir)
+	for i := range 15 {
+		if j := send(t, s, map[string]string{"public_html/index.html": strings.Repeat("x", i+1), "public_html/same": "same"}); j.State != deploys.Success {
+			t.Fatalf("%+v", j)
+		}
+	}
+	s.Stop()
+	if st.mu.Lock(); len(st.closed) != len(st.live) {
+		t.Errorf("%d were live, %d are closed", len(st.live), len(st.closed))
+	}
+	st.mu.Unlock()
+}

@@ -1,0 +1,199 @@
+package deploys
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"crema/server/base/fault"
+	"crema/server/base/pg"
+	"crema/server/core/deploys/archive"
+)
+
+// Missing returns those of the contents that have to be sent, by their SHA-256.
+func (s *Service) Missing(ctx context.Context, hashes [][]byte) ([][]byte, error) {
+	var have [][]byte
+	if err := s.c.DB.Select(ctx, &have, sqlUse, pg.Array(hashes)); err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, h := range have {
+		known[string(h)] = true
+	}
+	missing := [][]byte{}
+	for _, h := range hashes {
+		if !known[string(h)] {
+			known[string(h)] = true
+			missing = append(missing, h)
+		}
+	}
+	return missing, nil
+}
+
+// Keep stores a content, of which hash is what it should be. Durable on return. Reasons: deploys.bad_hash,
+// archive.too_large.
+func (s *Service) Keep(ctx context.Context, hash []byte, from io.Reader) error {
+	body, err := io.ReadAll(io.LimitReader(from, archive.MaxFile+1))
+	if err != nil {
+		return fault.Wrap(err, fault.BadRequest, "deploys.cut", "the file did not arrive whole")
+	}
+	if len(body) > archive.MaxFile {
+		return fault.New(fault.TooLarge, "archive.too_large", "a file has at most %d MB", archive.MaxFile>>20)
+	}
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], hash) {
+		return fault.New(fault.BadRequest, "deploys.bad_hash", "the file is not the one that was announced")
+	}
+	return s.store.keep(ctx, hash, body)
+}
+
+// create stores a version. All contents must be there.
+func (s *Service) create(ctx context.Context, by string, files []File) (int64, error) {
+	paths := make([]string, len(files))
+	total := int64(0)
+	for i, f := range files {
+		paths[i] = f.Path
+		total += f.Size
+	}
+	if err := errors.Join(archive.CheckPaths(paths), archive.CheckProject(paths)); err != nil {
+		return 0, err
+	}
+	if total > archive.MaxTotal {
+		return 0, fault.New(fault.TooLarge, "archive.too_large", "all files together have at most %d MB", archive.MaxTotal>>20)
+	}
+	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	id, err := s.store.addVersion(ctx, digestOf(files), by, files)
+	if fault.Is(err, "pg.foreign_key") {
+		err = fault.New(fault.Constraint, "deploys.file_missing", "a file has not been sent; run the same command again")
+	}
+	return id, err
+}
+
+// digestOf is a version's name by its content.
+func digestOf(files []File) string {
+	sum := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(sum, "%q %x %o\n", f.Path, f.Hash, f.Mode)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
+}
+
+// Info is a version as operators see it.
+type Info struct {
+	ID     int64     `db:"id" json:"version"`
+	Digest string    `db:"digest" json:"digest"`
+	By     string    `db:"made_by" json:"made_by"`
+	Made   time.Time `db:"made_at" json:"made_at"`
+	Live   bool      `db:"live" json:"live"`
+}
+
+// Versions returns the versions that have been live, newest first.
+func (s *Service) Versions(ctx context.Context) ([]Info, error) {
+	all := []Info{}
+	return all, s.c.DB.Select(ctx, &all, sqlVersions)
+}
+
+// materialize brings a version's files to the disk, and its packages.
+func (s *Service) materialize(ctx context.Context, v *Version, say func(string)) error {
+	var info Info
+	if err := s.c.DB.Get(ctx, &info, sqlVersion, v.ID); err != nil {
+		return err
+	}
+	files, err := s.store.files(ctx, v.ID)
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(filepath.Join(s.versions(), info.Digest))
+	if err == nil {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			err = s.unfold(ctx, dir, info.Made, files)
+		}
+	}
+	if err != nil {
+		return disk(err, s.c.Dir)
+	}
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.Path
+	}
+	v.Site = filepath.Join(dir, archive.Site)
+	if below, ok := archive.Functions(paths); ok {
+		v.Functions = filepath.Join(dir, below)
+		v.Python, err = s.build(ctx, v.Functions, say)
+		if err != nil && v.Lenient { // at a start: the files and the functions in Go are better than nothing
+			s.c.Log.ErrorContext(ctx, "the functions of the live version were left out, their packages are missing", "error", err.Error())
+			v.Functions, err = "", nil
+		}
+	}
+	return err
+}
+
+// unfold writes a version into a folder, which appears whole. Its files are as old as the version, so that all servers
+// say the same of them.
+func (s *Service) unfold(ctx context.Context, dir string, made time.Time, files []File) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	draft, err := os.MkdirTemp(filepath.Dir(dir), ".draft-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(draft) //nolint:errcheck // it has been renamed, or is removed at the next start
+	if err := os.Chmod(draft, 0o755); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := s.write(ctx, filepath.Join(draft, filepath.FromSlash(f.Path)), f, made); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(draft, dir); err != nil {
+		if _, there := os.Stat(dir); there == nil { // another server of this machine was quicker
+			return nil
+		}
+		return err
+	}
+	return nil
+}
+
+func (s *Service) write(ctx context.Context, name string, f File, made time.Time) error {
+	body, err := s.store.body(ctx, f.Hash)
+	if err != nil {
+		return err
+	}
+	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], f.Hash) {
+		return fault.New(fault.Internal, "deploys.damaged", "the file %s is damaged in the database", f.Path)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, body, f.Mode); err != nil {
+		return err
+	}
+	return os.Chtimes(name, made, made)
+}
+
+func disk(err error, dir string) error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	return fault.Wrap(err, fault.NotConfigured, "deploys.disk", "the folder %s cannot be written; give it room, or set CREMA_DATA", dir)
+}
+
+func named(version *int64) string {
+	if version == nil {
+		return "folder"
+	}
+	return strconv.FormatInt(*version, 10)
+}

@@ -1,0 +1,85 @@
+package deploys
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+// report writes what a job says to the database, where every server reads it.
+type report struct {
+	s    *Service
+	id   string
+	done chan struct{}
+	once sync.Once
+
+	mu      sync.Mutex
+	pending strings.Builder
+	wake    chan struct{}
+	ended   sync.WaitGroup
+}
+
+const (
+	maxLine  = 2 << 10
+	endLimit = 10 * time.Second
+)
+
+func (s *Service) report(id string) *report {
+	r := &report{s: s, id: id, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	r.ended.Go(r.run)
+	return r
+}
+
+// say notes a line. It never waits for the database.
+func (r *report) say(line string) {
+	line = strings.ToValidUTF8(strings.ReplaceAll(line, "\x00", ""), "?")
+	r.mu.Lock()
+	r.pending.WriteString(line[:min(len(line), maxLine)] + "\n")
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what is new, and a sign of life where nothing is.
+func (r *report) run() {
+	t := time.NewTicker(beat)
+	defer t.Stop()
+	for {
+		r.flush(r.s.ctx)
+		select {
+		case <-r.done:
+			return
+		case <-r.wake:
+		case <-t.C:
+		}
+	}
+}
+
+func (r *report) flush(ctx context.Context) {
+	r.mu.Lock()
+	text := r.pending.String()
+	r.pending.Reset()
+	r.mu.Unlock()
+	if _, err := r.s.c.DB.Exec(ctx, sqlSay, r.id, strings.ToValidUTF8(text, "?")); err != nil && ctx.Err() == nil {
+		r.s.c.Log.WarnContext(ctx, "the log of a deploy is not written", "job", r.id, "error", err.Error())
+	}
+}
+
+// end writes how the job ended. It does so at the server's stop too.
+func (r *report) end(well bool) {
+	r.once.Do(func() { close(r.done) })
+	r.ended.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.s.ctx), endLimit)
+	defer cancel()
+	r.flush(ctx)
+	state := Failed
+	if well {
+		state = Success
+	}
+	if _, err := r.s.c.DB.Exec(ctx, sqlEnd, r.id, string(state)); err != nil {
+		r.s.c.Log.WarnContext(ctx, "the end of a deploy is not written", "job", r.id, "error", err.Error())
+	}
+}

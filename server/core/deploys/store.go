@@ -1,0 +1,193 @@
+package deploys
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"time"
+
+	"crema/server/base/pg"
+)
+
+// partSize is how much of a file one row holds.
+const partSize = 1 << 20
+
+const (
+	sqlUse = `UPDATE app._deploy_blob SET used_at = now() WHERE hash = ANY($1) RETURNING hash`
+
+	sqlAddBlob = `INSERT INTO app._deploy_blob (hash, size) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING`
+
+	sqlAddPart = `INSERT INTO app._deploy_part (hash, part, body) VALUES ($1, $2, $3)`
+
+	sqlBody = `SELECT body FROM app._deploy_part WHERE hash = $1 ORDER BY part`
+
+	sqlAddVersion = `INSERT INTO app._deploy_version (digest, made_by) VALUES ($1, $2) RETURNING id`
+
+	sqlAddFiles = `
+INSERT INTO app._deploy_file (version, path, hash, size, mode)
+SELECT $1, * FROM unnest($2::text[], $3::bytea[], $4::bigint[], $5::int[])`
+
+	sqlFiles = `SELECT path, hash, size, mode FROM app._deploy_file WHERE version = $1 ORDER BY path`
+
+	sqlVersion = `SELECT id, digest, made_by, made_at FROM app._deploy_version WHERE id = $1`
+
+	sqlVersions = `
+SELECT v.id, v.digest, v.made_by, v.made_at, coalesce((SELECT version = v.id FROM app._deploy_release ORDER BY seq DESC LIMIT 1), false) AS live
+FROM app._deploy_version v WHERE EXISTS (SELECT FROM app._deploy_release r WHERE r.version = v.id) ORDER BY v.id DESC LIMIT 100`
+
+	sqlLive = `SELECT seq, version FROM app._deploy_release ORDER BY seq DESC LIMIT 1`
+
+	sqlRelease = `INSERT INTO app._deploy_release (version, reason, made_by) VALUES ($1, $2, $3) RETURNING seq`
+
+	sqlBefore = `
+SELECT seq, version FROM app._deploy_release
+WHERE seq < (SELECT max(seq) FROM app._deploy_release)
+  AND version IS DISTINCT FROM (SELECT version FROM app._deploy_release ORDER BY seq DESC LIMIT 1)
+  AND reason <> 'rollback' ORDER BY seq DESC LIMIT 1`
+
+	sqlNotify = `SELECT pg_notify($1, $2)`
+
+	sqlAddUpload = `INSERT INTO app._deploy_upload (id, made_by) VALUES ($1, $2)`
+
+	sqlReceived = `UPDATE app._deploy_upload SET version = $2, problem = $3 WHERE id = $1 AND version IS NULL AND NOT taken`
+
+	sqlUpload = `SELECT version, problem FROM app._deploy_upload WHERE id = $1 AND made_by = $2`
+
+	sqlTake = `UPDATE app._deploy_upload SET taken = true, made_at = clock_timestamp() WHERE id = $1`
+
+	sqlTaken = `
+SELECT version FROM app._deploy_upload WHERE made_by = $1 AND taken AND version IS NOT NULL ORDER BY made_at DESC LIMIT 1`
+
+	sqlAddJob = `INSERT INTO app._deploy_job (id, made_by) VALUES ($1, $2)`
+
+	sqlSay = `UPDATE app._deploy_job SET log = log || $2, beat_at = now() WHERE id = $1`
+
+	sqlEnd = `UPDATE app._deploy_job SET state = $2 WHERE id = $1 AND state = 'running'`
+
+	sqlJob = `
+SELECT id, CASE WHEN state = 'running' AND beat_at < now() - interval '30 seconds' THEN 'lost' ELSE state END AS state, log
+FROM app._deploy_job WHERE id = $1`
+
+	sqlLastJob = `SELECT id FROM app._deploy_job WHERE made_by = $1 ORDER BY made_at DESC LIMIT 1`
+
+	sqlForgetUploads = `DELETE FROM app._deploy_upload WHERE made_at < now() - interval '1 day'`
+
+	sqlForgetJobs = `DELETE FROM app._deploy_job WHERE made_at < now() - interval '30 days' OR id NOT IN (
+  SELECT id FROM app._deploy_job ORDER BY made_at DESC LIMIT 50)`
+
+	sqlForgetReleases = `
+DELETE FROM app._deploy_release WHERE seq NOT IN (SELECT seq FROM app._deploy_release ORDER BY seq DESC LIMIT $1)`
+
+	sqlForgetVersions = `
+DELETE FROM app._deploy_version v WHERE made_at < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT FROM app._deploy_release r WHERE r.version = v.id)`
+
+	sqlForgetBlobs = `
+DELETE FROM app._deploy_blob b WHERE used_at < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT FROM app._deploy_file f WHERE f.hash = b.hash)`
+
+	sqlDigests = `SELECT digest FROM app._deploy_version`
+
+	sqlSecrets = `SELECT name, sealed, changed_at FROM app._secret ORDER BY name`
+
+	sqlSetSecret = `
+INSERT INTO app._secret (name, sealed) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, changed_at = now()`
+
+	sqlDeleteSecret = `DELETE FROM app._secret WHERE name = $1`
+)
+
+// release is a row of _deploy_release.
+type release struct {
+	Seq     int64  `db:"seq"`
+	Version *int64 `db:"version"`
+}
+
+type store struct {
+	db      *pg.DB
+	channel string
+}
+
+// keep stores a content, whole or not at all.
+func (s store) keep(ctx context.Context, hash, body []byte) error {
+	return s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		n, err := tx.Exec(ctx, sqlAddBlob, hash, len(body))
+		if err != nil || n == 0 {
+			return err
+		}
+		for i := 0; i*partSize < len(body); i++ {
+			part := body[i*partSize : min((i+1)*partSize, len(body))]
+			if _, err := tx.Exec(ctx, sqlAddPart, hash, i, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s store) body(ctx context.Context, hash []byte) ([]byte, error) {
+	var all bytes.Buffer
+	err := s.db.Each(ctx, sqlBody, []any{hash}, func(r pg.Row) error {
+		var part []byte
+		err := r.Scan(&part)
+		all.Write(part)
+		return err
+	})
+	return all.Bytes(), err
+}
+
+// addVersion stores the list of a version's files.
+func (s store) addVersion(ctx context.Context, digest, by string, files []File) (id int64, err error) {
+	paths, hashes, sizes, modes := make([]string, len(files)), make([][]byte, len(files)), make([]int64, len(files)), make([]int64, len(files))
+	for i, f := range files {
+		paths[i], hashes[i], sizes[i], modes[i] = f.Path, f.Hash, f.Size, int64(f.Mode)
+	}
+	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		if err := tx.Get(ctx, &id, sqlAddVersion, digest, by); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlAddFiles, id, pg.Array(paths), pg.Array(hashes), pg.Array(sizes), pg.Array(modes))
+		return err
+	})
+	return id, err
+}
+
+func (s store) files(ctx context.Context, version int64) (files []File, err error) {
+	err = s.db.Each(ctx, sqlFiles, []any{version}, func(r pg.Row) error {
+		var f File
+		var mode int64
+		err := r.Scan(&f.Path, &f.Hash, &f.Size, &mode)
+		f.Mode = fs.FileMode(mode)
+		files = append(files, f)
+		return err
+	})
+	return files, err
+}
+
+// release makes a version live, for all servers at once.
+func (s store) release(ctx context.Context, version *int64, reason, by string) (seq int64, err error) {
+	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		if err := tx.Get(ctx, &seq, sqlRelease, version, reason, by); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlNotify, s.channel, "")
+		return err
+	})
+	return seq, err
+}
+
+// tidy forgets what nothing refers to. The age keeps what is just being deployed.
+func (s store) tidy(ctx context.Context, releases int, age time.Duration) (digests []string, err error) {
+	for _, step := range []struct {
+		sql  string
+		args []any
+	}{
+		{sqlForgetUploads, nil}, {sqlForgetJobs, nil}, {sqlForgetReleases, []any{releases}},
+		{sqlForgetVersions, []any{int64(age.Seconds())}}, {sqlForgetBlobs, []any{int64(age.Seconds())}},
+	} {
+		if _, err := s.db.Exec(ctx, step.sql, step.args...); err != nil {
+			return nil, err
+		}
+	}
+	return digests, s.db.Select(ctx, &digests, sqlDigests)
+}
