@@ -478,3 +478,46 @@ op('reach', ({args: {host}}) => new Promise((done, fail) => {
 		})
 	}
 }
+
+// What a worker sends is not believed: clients get JSON, or an error.
+func TestResults_AreJSON(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python}, map[string]string{"a.py": `
+import skygear
+from skygear.error import SkygearException
+
+@skygear.op("nan")
+def nan():
+    return float("nan")
+
+@skygear.op("object")
+def an_object():
+    return object()
+
+@skygear.op("circle")
+def circle():
+    a = []
+    a.append(a)
+    return a
+
+@skygear.op("lie")
+def lie():
+    from crema_runtime import frames, worker
+    lane = worker.current.lane
+    lane.channel.write(frames.RESULT, lane.call, b'{"half":')
+    lane.channel.write(frames.RESULT, 424242, b'{}')
+    lane.channel.write(99, lane.call, b'{}')
+
+@skygear.op("list")
+def a_list():
+    raise SkygearException("listed", 2002, ["a"])
+`})
+	for name, want := range map[string]string{"nan": "JSON", "object": "JSON", "circle": "recursion", "lie": "no JSON", "list": "listed"} {
+		if got, err := op(t, p, name, `{}`); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %s, %v, want an error with %q", name, got, err, want)
+		}
+	}
+	if got, err := op(t, p, "no_such", `{}`); err == nil {
+		t.Errorf("%s", got)
+	}
+}

@@ -301,7 +301,14 @@ func (p *Pool) act(ctx context.Context, l *lane, f proc.Frame) {
 	if p.c.Action != nil {
 		answer = p.c.Action(context.WithValue(ctx, depthKey{}, depth(ctx)+1), f.Body)
 	}
-	if err := l.conn.Write(proc.Frame{Type: frameAnswer, ID: f.ID, Body: answer}, time.Now().Add(writeLimit)); err != nil {
+	p.answer(l, f.ID, answer)
+}
+
+func (p *Pool) answer(l *lane, id uint64, body json.RawMessage) {
+	err := l.conn.Write(proc.Frame{Type: frameAnswer, ID: id, Body: body}, time.Now().Add(writeLimit))
+	if fault.Is(err, "proc.frame_too_large") {
+		p.answer(l, id, json.RawMessage(`{"error":{"name":"BadRequest","code":107,"message":"the answer is over 16 MiB; ask for less"}}`))
+	} else if err != nil {
 		l.worker.process.kill()
 	}
 }

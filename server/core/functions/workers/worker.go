@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"crema/server/base/fault"
@@ -37,6 +38,7 @@ type worker struct {
 	capacity int
 	shared   bool // its one lane takes many calls
 	started  time.Time
+	actions  atomic.Int64 // that go on
 
 	// Guarded by the pool's mutex.
 	busy    int
@@ -130,7 +132,7 @@ func (l *lane) read() {
 		l.mu.Unlock()
 		switch f.Type {
 		case frameResult:
-			l.finish(f.ID, reply{result: f.Body})
+			l.finish(f.ID, checked(f.Body))
 		case frameError:
 			l.finish(f.ID, reply{err: l.raised(f)})
 		case frameAction:
@@ -139,6 +141,14 @@ func (l *lane) read() {
 			l.worker.pool.retire(l.worker)
 		}
 	}
+}
+
+// checked refuses results that are no JSON: clients would get them as they are.
+func checked(result []byte) reply {
+	if !json.Valid(result) {
+		return reply{err: fault.New(fault.Internal, "workers.bad_result", "the function's result is no JSON")}
+	}
+	return reply{result: result}
 }
 
 // raised is the error of a call.
@@ -172,8 +182,20 @@ func (l *lane) action(f proc.Frame) {
 	if c != nil {
 		ctx = c.ctx
 	}
-	l.worker.pool.tasks.Go(func() { l.worker.pool.act(ctx, l, f) })
+	w := l.worker
+	if w.actions.Add(1) > maxActions {
+		w.actions.Add(-1)
+		w.pool.answer(l, f.ID, json.RawMessage(`{"error":{"name":"PluginUnavailable","code":118,"message":"the functions ask for too much at once"}}`))
+		return
+	}
+	w.pool.tasks.Go(func() {
+		defer w.actions.Add(-1)
+		w.pool.act(ctx, l, f)
+	})
 }
+
+// maxActions is how much a worker may ask of the server at a time.
+const maxActions = 256
 
 // send starts a call. From then on exactly one reply comes.
 func (l *lane) send(c *call, in invocation) error {

@@ -35,8 +35,8 @@ class Lane:
         if kind == frames.ERROR and content.get("out_of_memory"):
             self.channel.write(frames.RETIRE, 0)
         try:
-            body = json.dumps(content).encode()
-        except (TypeError, ValueError) as e:
+            body = json.dumps(content, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as e:
             kind, body = frames.ERROR, failed("the result cannot be written as JSON: %s" % e)
         if len(body) > frames.MAX:
             kind, body = frames.ERROR, failed("the result has %d bytes, at most %d are possible" % (len(body), frames.MAX))

@@ -35,7 +35,8 @@ def _failure(e):
         elif handled is not None:
             return RESULT, handled
     if isinstance(e, SkygearException):
-        return ERROR, {"code": e.code, "message": e.message, "info": serialize_value(e.info), "trace": "", "unexpected": False}
+        info = serialize_value(e.info) if isinstance(e.info, dict) else {"info": serialize_value(e.info)}
+        return ERROR, {"code": e.code, "message": str(e.message), "info": info, "trace": "", "unexpected": False}
     trace = "".join(traceback.format_exception(type(e), e, e.__traceback__))
     log.error("%s", trace.rstrip())
     return ERROR, {"code": 10000, "message": str(e) or type(e).__name__, "info": {}, "trace": trace, "unexpected": True,
