@@ -217,8 +217,8 @@ def tick():
 	for _, s := range servers {
 		s.Stop(t)
 	}
-	if got := psql(t, servers[0], `select (select count(*) from app_test.tick) = (select count(*) from app_test._timer_run)`); got != "t" {
-		t.Errorf("ticks and runs differ: %s", psql(t, servers[0], `select (select count(*) from app_test.tick), (select count(*) from app_test._timer_run)`))
+	if got := psql(t, servers[0], `select (select count(*) from app_test.tick) <= (select count(*) from app_test._timer_run)`); got != "t" {
+		t.Errorf("a tick was started twice: %s", psql(t, servers[0], `select (select count(*) from app_test.tick), (select count(*) from app_test._timer_run)`))
 	}
 }
 

@@ -164,14 +164,14 @@ func TestStart_AccountCannotForkWithoutEnd(t *testing.T) {
 	var out lines
 	p := start(t, proc.Config{
 		Path: "/bin/sh", Account: account, Line: out.add, Channels: 1, Limits: proc.Limits{Processes: 20},
-		Args: []string{"-c", "read go <&3; id -u; i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done"},
+		Args: []string{"-c", "read go <&3; id -u; i=0; while [ $i -lt 3000 ]; do sleep 1000 & i=$((i+1)); done"},
 	})
 	if err := p.Conn(0).Write(proc.Frame{Body: []byte("\n")}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, p)
 	if got := out.text(); !strings.Contains(got, "fork") || strings.Contains(got, "stdout: 0") {
-		t.Errorf("200 children with a limit of 20 printed %q, ended %s", got, p.Ended())
+		t.Errorf("3000 children with a limit of 20 printed %q, ended %s", got, p.Ended())
 	}
 }
 

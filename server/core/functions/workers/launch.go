@@ -120,7 +120,7 @@ func (h *home) environment() []string {
 func (h *home) start(number int64, args ...string) (*proc.Process, error) {
 	p, err := proc.Start(proc.Config{
 		Path: h.program, Args: args, Dir: h.c.Dir, Env: h.environment(), Channels: 1,
-		Account: h.account, Limits: h.c.limits(), Line: h.line(number),
+		Account: h.account, Limits: h.c.limits(h.account), Line: h.line(number),
 	})
 	if err != nil {
 		return nil, err

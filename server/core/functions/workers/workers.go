@@ -149,9 +149,19 @@ func depth(ctx context.Context) int {
 	return n
 }
 
+// othersGrow is how many more tasks the user of the functions may come to run beside them. The kernel's limit counts
+// all of a user's, so without this room a browser that is opened would keep functions from starting a thread.
+// Other pools are the only ones beside us where the user is nobody.
+func othersGrow(a *proc.Account) int64 {
+	if a == nil {
+		return 4096
+	}
+	return 512
+}
+
 // limits are a worker's. What a runtime maps for itself comes on top.
-func (c Config) limits() proc.Limits {
-	l := proc.Limits{Memory: c.Memory, Group: c.Memory, Reserve: 64 << 20, Processes: c.Processes, Files: 1024, FileSize: 1 << 30}
+func (c Config) limits(a *proc.Account) proc.Limits {
+	l := proc.Limits{Memory: c.Memory, Group: c.Memory, Reserve: 64 << 20, Processes: c.Processes + othersGrow(a), Files: 1024, FileSize: 1 << 30}
 	if c.Language == JavaScript { // thread stacks, code, buffers of the engine
 		l.Reserve = 512 << 20
 	} else { // all workers are children of one process
