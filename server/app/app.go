@@ -31,6 +31,7 @@ import (
 	"crema/server/core/users"
 	"crema/server/lambda"
 	"crema/server/web"
+	"crema/server/web/controller"
 	"crema/server/web/skygear"
 	"crema/server/web/skygear/sockets"
 	"crema/server/web/static"
@@ -42,22 +43,23 @@ const Grace = 10 * time.Second
 
 // App is a running Crema.
 type App struct {
-	c        *config.Config
-	log      *slog.Logger
-	metrics  *telemetry.Metrics
-	cluster  *cluster.Cluster // nil with DATABASE_URL
-	db       *pg.DB
-	rooms    rooms
-	fns      []lambda.Function           // those in Go
-	site     atomic.Pointer[static.Door] // of the live version
-	clock    clock
-	tap      *telemetry.Tap               // what functions log, for operators
-	wire     atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
-	sockets  *sockets.Door
-	server   *http.Server
-	listener net.Listener
-	failed   chan error
-	closers  []func(context.Context) // run last to first
+	c          *config.Config
+	log        *slog.Logger
+	metrics    *telemetry.Metrics
+	cluster    *cluster.Cluster // nil with DATABASE_URL
+	db         *pg.DB
+	rooms      rooms
+	fns        []lambda.Function           // those in Go
+	site       atomic.Pointer[static.Door] // of the live version
+	clock      clock
+	tap        *telemetry.Tap               // what functions log, for operators
+	wire       atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
+	sockets    *sockets.Door
+	controller *controller.Door
+	server     *http.Server
+	listener   net.Listener
+	failed     chan error
+	closers    []func(context.Context) // run last to first
 }
 
 // rooms are the product.
@@ -206,6 +208,7 @@ func (a *App) openFunctions(context.Context) (err error) {
 
 func (a *App) serve(context.Context) error {
 	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
+	a.server.RegisterOnShutdown(a.controller.Stop)
 	a.server.RegisterOnShutdown(func() { a.sockets.Stop(context.Background()) }) // it knows nothing of websockets
 	go func() {
 		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -11,6 +11,7 @@ import (
 
 	"crema/server/web"
 	"crema/server/web/checkout"
+	"crema/server/web/controller"
 	"crema/server/web/handlers"
 	"crema/server/web/rpc"
 	"crema/server/web/skygear"
@@ -36,6 +37,7 @@ func (a *App) handler() http.Handler {
 	shop.Register(r)
 	a.openSockets(gate).Register(r)
 	files.New(a.rooms.assets, gate).Register(r)
+	a.openController(gate).Register(r)
 	r.Mount("/sdk", skygear.SDK())
 	rest := a.rest(wire, handlers.New(handlers.Config{Functions: a.rooms.functions, Gate: gate, MaxBody: a.c.BodyLimit}))
 	r.NotFound(rest)
@@ -43,7 +45,7 @@ func (a *App) handler() http.Handler {
 	// Around the router and not inside: the router then uses the routing context that the stack has made.
 	return web.Stack(web.StackConfig{
 		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
-		Timeout: a.c.ResponseTimeout, Uploads: files.Uploads, TrustedProxies: a.c.TrustedProxies,
+		Timeout: a.c.ResponseTimeout, Uploads: func(r *http.Request) bool { return files.Uploads(r) || controller.Uploads(r) }, TrustedProxies: a.c.TrustedProxies,
 	})(r)
 }
 

@@ -19,6 +19,8 @@ import (
 	"crema/server/core/functions/timers"
 	"crema/server/core/functions/workers"
 	"crema/server/lambda"
+	"crema/server/web"
+	"crema/server/web/controller"
 	"crema/server/web/static"
 )
 
@@ -42,6 +44,15 @@ func (a *App) openDeploys(ctx context.Context) error {
 		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: slices.Collect(maps.Keys(a.workerEnvironment())), Log: a.tap.Logger(a.log),
 	})
 	return a.rooms.deploys.Start(ctx)
+}
+
+// openController opens the door of operators. Its streams end when the server stops.
+func (a *App) openController(gate *web.Gate) *controller.Door {
+	a.controller = controller.New(controller.Config{
+		App: a.c.Name, Deploys: a.rooms.deploys, Operators: a.rooms.operators, Gate: gate, Tap: a.tap,
+		PublicURL: a.c.PublicURL, Key: []byte(a.derive("log streams")), MaxBody: a.c.BodyLimit,
+	})
+	return a.controller
 }
 
 // letThrough lets other users of the machine pass through the data folder, without a look at it, when we are root:

@@ -1,0 +1,170 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"crema/server/base/fault"
+	"crema/server/base/telemetry"
+	"crema/server/core/deploys"
+	"crema/server/core/deploys/operators"
+	"crema/server/web"
+)
+
+// Config is what the door needs.
+type Config struct {
+	App       string // its name
+	Deploys   *deploys.Service
+	Operators *operators.Service
+	Gate      *web.Gate
+	Tap       *telemetry.Tap
+	PublicURL string // where proxies let clients in; its scheme counts when a client used its host
+	Key       []byte // signs what opens a stream of logs
+	MaxBody   int64  // bytes of what is no file
+}
+
+// Door answers operators.
+type Door struct {
+	c    Config
+	done chan struct{}
+	once sync.Once
+}
+
+// New returns the door.
+func New(c Config) *Door { return &Door{c: c, done: make(chan struct{})} }
+
+// Stop ends the streams, which would never end by themselves.
+func (d *Door) Stop() { d.once.Do(func() { close(d.done) }) }
+
+// Uploads says whether r brings a file, whose size the room bounds.
+func Uploads(r *http.Request) bool {
+	return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, uploadsPath) ||
+		r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/apps/") && strings.Contains(r.URL.Path, "/files/")
+}
+
+const uploadsPath = "/v2/uploads/"
+
+// request is a call of somebody who is known.
+type request struct {
+	*http.Request
+	w  http.ResponseWriter
+	by string // who
+}
+
+// Register adds the door's paths to r.
+func (d *Door) Register(r chi.Router) {
+	r.Post("/v2/auth/login/", d.answer(d.logIn))
+	r.Post("/v2/auth/login", d.answer(d.logIn))
+	r.Get("/v2/apps/", d.known(d.apps))
+	r.Get("/v2/apps", d.known(d.apps))
+	r.Post(uploadsPath+"{upload}", d.answer(d.receive))
+	r.Get("/v2/build-logs/{job}", d.answer(d.buildLog))
+	r.Get("/v2/log-stream", d.stream)
+	r.Get("/v2/tokens", d.known(d.tokens))
+	r.Post("/v2/tokens", d.known(d.createToken))
+	r.Delete("/v2/tokens/{token}", d.known(d.revokeToken))
+	r.Route("/v2/apps/{app}", func(r chi.Router) {
+		r.Post("/artifacts/upload", d.known(d.announce))
+		r.Post("/artifacts", d.known(d.take))
+		r.Post("/build_jobs", d.known(d.build))
+		r.Get("/status", d.known(d.status))
+		r.Get("/log-stream", d.known(d.openStream))
+		r.Get("/logs", d.known(d.follow))
+		r.Post("/files/missing", d.known(d.missing))
+		r.Put("/files/{hash}", d.known(d.keep))
+		r.Post("/deploys", d.known(d.deploy))
+		r.Post("/rollback", d.known(d.rollback))
+		r.Get("/jobs/{job}", d.known(d.job))
+		r.Get("/versions", d.known(d.versions))
+		r.Get("/secrets", d.known(d.secrets))
+		r.Put("/secrets/{name}", d.known(d.setSecret))
+		r.Delete("/secrets/{name}", d.known(d.deleteSecret))
+	})
+}
+
+// answer runs a handler and writes its error in the form of this door.
+func (d *Door) answer(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			fail(w, r, err)
+		}
+	}
+}
+
+// known lets only operators through, and only to the app that there is.
+func (d *Door) known(h func(request) error) http.HandlerFunc {
+	return d.answer(func(w http.ResponseWriter, r *http.Request) error {
+		by, err := d.c.Operators.Who(r.Context(), token(r))
+		if err != nil {
+			return err
+		}
+		if app := chi.URLParam(r, "app"); app != "" && app != d.c.App {
+			return fault.New(fault.NotFound, "controller.no_app", "there is no app %.100s here; this server has %s (see skygear.json)", app, d.c.App)
+		}
+		return h(request{r, w, by})
+	})
+}
+
+// token is what Authorization shows. Wire: Token, and JWT for what looks like one.
+func token(r *http.Request) string {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch strings.ToLower(scheme) {
+	case "token", "jwt", "bearer":
+		return strings.TrimSpace(text)
+	}
+	return ""
+}
+
+// fail writes an error. Wire: where skycli expects a list it shows a message only with a status of 500 and more.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	we := web.Describe(r, err)
+	status := we.Status
+	if r.Method == http.MethodGet && isSkycli(r) && status < 500 && strings.TrimSuffix(r.URL.Path, "/") == "/v2/apps" {
+		status = http.StatusInternalServerError
+	}
+	web.WriteJSON(w, status, map[string]any{"detail": we.Message, "error": we})
+}
+
+func isSkycli(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("User-Agent"), "node-fetch/1.")
+}
+
+// decode reads the body of r, an object.
+func (d *Door) decode(w http.ResponseWriter, r *http.Request, to any) error {
+	body, err := web.ReadBody(w, r, d.c.MaxBody)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(body, to); err != nil {
+		return fault.Wrap(err, fault.BadRequest, "controller.bad_json", "the request's body is not the JSON that is expected here")
+	}
+	return nil
+}
+
+// base is how the client has reached us.
+func (d *Door) base(r *http.Request) string {
+	scheme := "http"
+	if u, err := url.Parse(d.c.PublicURL); r.TLS != nil || err == nil && u.Host == r.Host && u.Scheme == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+func pause(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
