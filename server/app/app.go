@@ -1,3 +1,5 @@
+// Package app is the only wiring: it opens the database and the rooms, hangs the doors on them, and
+// starts and stops everything in order. It decides nothing else.
 package app
 
 import (
@@ -49,6 +51,8 @@ type App struct {
 	cluster    *cluster.Cluster // nil with DATABASE_URL
 	db         *pg.DB
 	rooms      rooms
+	dev        *development                // nil unless somebody writes the app
+	staged     *staged                     // the live version
 	fns        []lambda.Function           // those in Go
 	site       atomic.Pointer[static.Door] // of the live version
 	clock      clock
@@ -87,7 +91,11 @@ type rooms struct {
 func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function) (*App, error) {
 	a := newApp(c, log)
 	a.fns = fns
-	return a, a.open(ctx,
+	return a, a.open(ctx, a.steps()...)
+}
+
+func (a *App) steps() []func(context.Context) error {
+	return []func(context.Context) error{
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
 		a.openAssets,
@@ -99,7 +107,7 @@ func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda
 		a.openDeploys,
 		a.serve,
 		a.startTimers,
-	)
+	}
 }
 
 func newApp(c *config.Config, log *slog.Logger) *App {
@@ -158,13 +166,24 @@ func (a *App) endRequests(ctx context.Context) {
 func (a *App) onStop(f func(context.Context)) { a.closers = append(a.closers, f) }
 
 func (a *App) listen(ctx context.Context) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.c.Listen)
-	if err != nil {
-		return fault.Wrap(err, fault.NotConfigured, "app.listen", "cannot listen on %s; stop what uses that address, or set HOST to another one", a.c.Listen)
+	if a.listener == nil {
+		l, err := Listen(ctx, a.c)
+		if err != nil {
+			return err
+		}
+		a.listener = l
 	}
-	a.listener = l
-	a.onStop(func(context.Context) { _ = l.Close() })
+	a.onStop(func(context.Context) { _ = a.listener.Close() })
 	return nil
+}
+
+// Listen opens the configured address. Reason: app.listen.
+func Listen(ctx context.Context, c *config.Config) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.NotConfigured, "app.listen", "cannot listen on %s; stop what uses that address, or set HOST to another one", c.Listen)
+	}
+	return l, nil
 }
 
 func (a *App) openRecords(ctx context.Context) error {
@@ -210,8 +229,11 @@ func (a *App) serve(context.Context) error {
 	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
 	a.server.RegisterOnShutdown(a.controller.Stop)
 	a.server.RegisterOnShutdown(func() { a.sockets.Stop(context.Background()) }) // it knows nothing of websockets
+	if a.dev != nil {
+		a.dev.serve(a.server)
+	}
 	go func() {
-		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) && !a.dev.drains() {
 			a.failed <- fault.Wrap(err, fault.Internal, "app.serve", "the server stopped listening")
 		}
 	}()

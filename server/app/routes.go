@@ -16,6 +16,7 @@ import (
 	"crema/server/web/rpc"
 	"crema/server/web/skygear"
 	"crema/server/web/skygear/files"
+	"crema/server/web/static"
 )
 
 // handler hangs the doors on the path space. What no door owns by its path is shared: an HTTP handler of the app, a file of the
@@ -39,7 +40,12 @@ func (a *App) handler() http.Handler {
 	files.New(a.rooms.assets, gate).Register(r)
 	a.openController(gate).Register(r)
 	r.Mount("/sdk", skygear.SDK())
-	rest := a.rest(wire, handlers.New(handlers.Config{Functions: a.rooms.functions, Gate: gate, MaxBody: a.c.BodyLimit}))
+	serve := (*static.Door).Serve
+	if a.dev != nil {
+		a.dev.live.Register(r)
+		serve = a.dev.servePage
+	}
+	rest := a.rest(wire, serve, handlers.New(handlers.Config{Functions: a.rooms.functions, Gate: gate, MaxBody: a.c.BodyLimit}))
 	r.NotFound(rest)
 	r.MethodNotAllowed(rest)
 	// Around the router and not inside: the router then uses the routing context that the stack has made.
@@ -68,7 +74,7 @@ func (a *App) paymentsHealth(ctx context.Context) (body any, well bool, err erro
 	return h, h.Status == "ok", err
 }
 
-func (a *App) rest(wire http.Handler, own *handlers.Door) http.HandlerFunc {
+func (a *App) rest(wire http.Handler, serve func(*static.Door, http.ResponseWriter, *http.Request, *static.File), own *handlers.Door) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if h, ok := own.Match(r); ok {
 			web.NameRoute(r, "handler")
@@ -82,7 +88,7 @@ func (a *App) rest(wire http.Handler, own *handlers.Door) http.HandlerFunc {
 			site := a.site.Load()
 			if f, ok := site.Match(r); ok {
 				web.NameRoute(r, "static")
-				site.Serve(w, r, f)
+				serve(site, w, r, f)
 				return
 			}
 			if strings.HasPrefix(r.URL.Path, "/static/") {

@@ -87,7 +87,7 @@ type staged struct {
 	pools []*workers.Pool
 	set   *functions.Set
 	clock *timers.Service
-	site  *static.Door
+	site  *static.Door // nil when another version has taken it over
 }
 
 // Prepare implements deploys.Stage.
@@ -135,7 +135,7 @@ func (s *staged) compile(v deploys.Version, say func(string)) (err error) {
 	for _, problem := range problems {
 		say("left out: " + fault.From(problem).Message)
 	}
-	if s.set, err = s.app.rooms.functions.Compile(all...); err != nil {
+	if s.set, err = s.app.rooms.functions.Compile(s.app.told(all)...); err != nil {
 		return err
 	}
 	s.clock, err = timers.New(timers.Config{DB: s.app.db, Run: s.app.rooms.functions.RunTimer, Log: s.app.log}, s.set.Timers())
@@ -147,13 +147,19 @@ func (s *staged) Switch() (drained func(context.Context) error) {
 	drained = s.app.rooms.functions.Switch(s.set)
 	s.app.site.Store(s.site)
 	s.app.clock.set(s.clock)
+	s.app.staged = s
+	if s.app.dev != nil {
+		s.app.dev.live.Change()
+	}
 	return drained
 }
 
 // Close implements deploys.Ready.
 func (s *staged) Close() {
 	stopPools(s.pools)
-	s.site.Stop()
+	if s.site != nil {
+		s.site.Stop()
+	}
 }
 
 // clock is the timers that run. A tick is one start whichever of two sees it, so that they may overlap.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,7 +13,7 @@ import (
 
 type devCommand struct{}
 
-// Run is serve with a welcome for people.
+// Run is serve for those who write the app: with a welcome, and what they save is live at once.
 func (devCommand) Run(env *environment) error {
 	c, err := env.config()
 	if err != nil {
@@ -20,7 +21,9 @@ func (devCommand) Run(env *environment) error {
 	}
 	level := max(c.Log.Level, slog.LevelInfo)
 	log := telemetry.NewLogger(env.errs, level, c.Log.Format)
-	return env.serve(c, log, func(a *app.App, ready string) {
+	start := func(ctx context.Context) (*app.App, error) { return app.Develop(ctx, c, log, env.fns, nil) }
+	return env.serve(log, start, func(a *app.App, ready string) {
+		log.Info("ready", "url", a.URL(), "after", ready)
 		telemetry.Flush(log)
 		env.welcome(c, a.URL(), ready)
 	})

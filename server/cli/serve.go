@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"crema/server/app"
-	"crema/server/base/config"
 	"crema/server/base/fault"
 	"crema/server/base/telemetry"
 )
@@ -26,21 +25,22 @@ func (serveCommand) Run(env *environment) error {
 		return err
 	}
 	log := telemetry.NewLogger(env.errs, c.Log.Level, c.Log.Format)
-	return env.serve(c, log, func(a *app.App, ready string) {
+	start := func(ctx context.Context) (*app.App, error) { return app.Start(ctx, c, log, env.fns) }
+	return env.serve(log, start, func(a *app.App, ready string) {
 		log.Info("ready", "url", a.URL(), "after", ready)
 	})
 }
 
 // serve starts the app, tells ready once its first page is served, and stops it on a signal or when
 // it fails.
-func (e *environment) serve(c *config.Config, log *slog.Logger, ready func(a *app.App, after string)) error {
+func (e *environment) serve(log *slog.Logger, start func(context.Context) (*app.App, error), ready func(a *app.App, after string)) error {
 	forgetLibpq()
 	// Only what uses a default logger by itself, such as an HTTP server, goes through this one.
 	slog.SetDefault(log)
 	defer holdHeapRoom()()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a, err := app.Start(ctx, c, log, e.fns)
+	a, err := start(ctx)
 	if err != nil {
 		telemetry.Flush(log)
 		if ctx.Err() != nil { // asked to stop before it was ready

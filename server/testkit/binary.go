@@ -83,8 +83,19 @@ type Server struct {
 // once it serves its first page. It is stopped when the test ends.
 func StartServer(t testing.TB, dir string, env ...string) *Server {
 	t.Helper()
+	return start(t, dir, "serve", env)
+}
+
+// StartDev is StartServer for `crema dev`.
+func StartDev(t testing.TB, dir string, env ...string) *Server {
+	t.Helper()
+	return start(t, dir, "dev", env)
+}
+
+func start(t testing.TB, dir, command string, env []string) *Server {
+	t.Helper()
 	s := &Server{Dir: dir, APIKey: "test-api-key", MasterKey: "test-master-key", exited: make(chan struct{})}
-	s.cmd = exec.Command(Binary(t), "serve")
+	s.cmd = exec.Command(Binary(t), command)
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), "HOST=127.0.0.1:0", "LOG_FORMAT=json", "API_KEY="+s.APIKey, "MASTER_KEY="+s.MasterKey)
 	s.cmd.Env = append(s.cmd.Env, env...)

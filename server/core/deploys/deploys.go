@@ -199,6 +199,28 @@ func (s *Service) swap(ready Ready, r release) {
 	})
 }
 
+// Refresh makes live what ready makes of the server's own folders, for those who write there. Nothing is written down, and
+// other servers do not follow. Reason deploys.not_folder, when a deployed version is live.
+func (s *Service) Refresh(ctx context.Context, ready func(context.Context, Version) (Ready, error)) error {
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.give()
+	if s.live.Version != nil {
+		return fault.New(fault.Invalid, "deploys.not_folder", "version %d is live, which was deployed; crema rollback 0 makes the folder live again", *s.live.Version)
+	}
+	v := Version{Name: named(nil), Lenient: true}
+	var err error
+	if v.Secrets, err = s.secrets(ctx); err != nil {
+		return err
+	}
+	next, err := ready(ctx, v)
+	if err == nil {
+		s.swap(next, s.live)
+	}
+	return err
+}
+
 // prepare makes a version ready. nil is the server's own folder.
 func (s *Service) prepare(ctx context.Context, id *int64, lenient bool, say func(string)) (Ready, error) {
 	if s.c.Stage == nil {

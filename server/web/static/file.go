@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -119,6 +120,18 @@ func (d *Door) forget(name string) {
 	if known {
 		d.put(name, nil)
 	}
+}
+
+// Reread forgets files that have changed, so that the next request for one reads it without waiting for further changes.
+func (d *Door) Reread(names ...string) {
+	for _, name := range names {
+		d.forget(name)
+	}
+}
+
+// Page says whether f is an HTML page.
+func (f *File) Page() bool {
+	return len(f.contentType) > 0 && strings.HasPrefix(f.contentType[0], "text/html")
 }
 
 // put keeps f under name in memory, or nothing when f is nil.

@@ -1,0 +1,247 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"path"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crema/server/base/config"
+	"crema/server/base/fault"
+	"crema/server/base/watch"
+	"crema/server/core/deploys"
+	"crema/server/core/functions/workers"
+	"crema/server/lambda"
+	"crema/server/web/live"
+	"crema/server/web/static"
+)
+
+// development is what an app has while somebody writes it.
+type development struct {
+	live   *live.Door
+	ctx    context.Context // of the work on changes, until the app stops
+	cancel context.CancelFunc
+
+	draining atomic.Bool
+	mu       sync.Mutex
+	conns    map[net.Conn]bool
+	gone     bool
+	empty    chan struct{} // closed when the last connection has gone, while draining
+}
+
+// Develop is Start for those who write the app: what is saved in the folders of the functions and of the site is live at once,
+// pages load again, and each call is logged with its time. Functions in Go stay as they are. l is where to listen; nil: as
+// configured.
+func Develop(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function, l net.Listener) (*App, error) {
+	a := newApp(c, log)
+	a.dev = &development{live: live.New(), conns: map[net.Conn]bool{}, empty: make(chan struct{})}
+	a.dev.ctx, a.dev.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	a.listener, a.fns = l, fns
+	return a, a.open(ctx, append(a.steps(), a.watch)...)
+}
+
+// told logs each call of functions.
+func (a *App) told(fns []lambda.Function) []lambda.Function {
+	if a.dev == nil {
+		return fns
+	}
+	all := slices.Clone(fns)
+	for i, f := range all {
+		all[i].Run = func(ctx context.Context, c *lambda.Call, args json.RawMessage) (any, error) {
+			begin := time.Now()
+			v, err := f.Run(ctx, c, args)
+			took := slog.Duration("took", time.Since(begin).Round(time.Microsecond))
+			if err != nil {
+				a.log.LogAttrs(ctx, slog.LevelError, "call failed", slog.String("function", f.Name), took, slog.String("error", err.Error()))
+				return v, err
+			}
+			a.log.LogAttrs(ctx, slog.LevelInfo, "call", slog.String("function", f.Name), took)
+			return v, err
+		}
+	}
+	return all
+}
+
+// watch follows the folders until the app stops. It comes last, so that it ends first.
+func (a *App) watch(ctx context.Context) error {
+	w, err := watch.Start(watch.Config{Folders: []string{a.c.FunctionsDir, a.c.StaticDir}, Log: a.log, Changed: a.changed})
+	if err != nil {
+		a.log.WarnContext(ctx, "saved files are not noticed; start again to see them", "error", fault.From(err).Message)
+		return nil
+	}
+	a.onStop(func(context.Context) {
+		a.dev.cancel()
+		w.Stop()
+	})
+	return nil
+}
+
+// changed makes changed files live.
+func (a *App) changed(folder string, names []string) {
+	if folder == a.c.StaticDir {
+		a.site.Load().Reread(names...)
+		a.dev.live.Change()
+		a.log.Info("the site has changed", "files", names)
+	}
+	if folder == a.c.FunctionsDir {
+		for _, l := range []workers.Language{workers.Python, workers.JavaScript} {
+			if slices.ContainsFunc(names, func(name string) bool { return languageOf(name) == l }) {
+				a.reload(l)
+			}
+		}
+	}
+}
+
+// languageOf is what a file belongs to. Others may be written by functions, which must not make them load again.
+func languageOf(name string) workers.Language {
+	switch path.Ext(name) {
+	case ".py":
+		return workers.Python
+	case ".js", ".cjs", ".mjs", ".json":
+		return workers.JavaScript
+	}
+	return ""
+}
+
+// reload puts the functions of a language, as they are now, in the place of the live ones. Functions that do not
+// load leave the others live.
+func (a *App) reload(l workers.Language) {
+	begin, ctx := time.Now(), a.dev.ctx
+	err := a.rooms.deploys.Refresh(ctx, func(ctx context.Context, v deploys.Version) (deploys.Ready, error) {
+		v.Functions, v.Site = a.c.FunctionsDir, a.c.StaticDir
+		return a.refresh(ctx, v, l)
+	})
+	if err != nil {
+		a.log.ErrorContext(ctx, "the functions stay as they were", "language", string(l), "error", fault.From(err).Message)
+		return
+	}
+	a.log.InfoContext(ctx, "changed functions are live", "language", string(l), "took", time.Since(begin).Round(time.Millisecond))
+}
+
+// refreshed is the server's own folders after a change of one language. The rest is handed on.
+type refreshed struct {
+	*staged
+	before   *staged
+	replaced []*workers.Pool
+}
+
+// refresh loads the functions of one language anew.
+func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language) (_ deploys.Ready, err error) {
+	before := a.staged
+	r := refreshed{staged: &staged{app: a, site: before.site}, before: before}
+	for _, p := range before.pools {
+		if p.Language() == l {
+			r.replaced = append(r.replaced, p)
+		} else {
+			r.pools = append(r.pools, p)
+		}
+	}
+	next, err := a.openPool(ctx, l, v)
+	if err != nil {
+		return nil, err
+	}
+	if next != nil {
+		defer func() {
+			if err != nil {
+				next.Stop()
+			}
+		}()
+		_ = a.loaded(ctx, next, v, nil) // it is lenient
+		if err = newlyBroken(r.replaced, next); err != nil {
+			return nil, err
+		}
+		r.pools = append(r.pools, next)
+	}
+	var left []string
+	if err = r.compile(v, func(line string) { left = append(left, line) }); err == nil && len(left) > 0 {
+		err = fault.New(fault.Invalid, "app.not_loaded", "%s", left[0])
+	}
+	return r, err
+}
+
+// Switch implements deploys.Ready.
+func (r refreshed) Switch() (drained func(context.Context) error) {
+	r.before.pools, r.before.site = r.replaced, nil
+	return r.staged.Switch()
+}
+
+// newlyBroken tells of a file that does not load any more.
+func newlyBroken(old []*workers.Pool, next *workers.Pool) error {
+	known := map[string]bool{}
+	for _, p := range old {
+		for _, problem := range p.Registered().Problems {
+			known[problem.File] = true
+		}
+	}
+	for _, p := range next.Registered().Problems {
+		if !known[p.File] {
+			return fault.New(fault.Invalid, "app.not_loaded", "%s does not load: line %d: %s", p.File, p.Line, p.Message)
+		}
+	}
+	return nil
+}
+
+// servePage is how a file of the site is sent while somebody writes it.
+func (d *development) servePage(site *static.Door, w http.ResponseWriter, r *http.Request, f *static.File) {
+	if !f.Page() {
+		site.Serve(w, r, f)
+		return
+	}
+	d.live.Page(w, r, func(w http.ResponseWriter, r *http.Request) { site.Serve(w, r, f) })
+}
+
+// serve counts the server's connections, and tells clients to leave while it drains.
+func (d *development) serve(s *http.Server) {
+	s.RegisterOnShutdown(d.live.Stop) // its answers have no end
+	next := s.Handler
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		switch state {
+		case http.StateNew:
+			d.conns[c] = true
+		case http.StateClosed, http.StateHijacked:
+			delete(d.conns, c)
+			d.check()
+		}
+	}
+}
+
+// check tells that the last connection has gone. d.mu is held.
+func (d *development) check() {
+	if d.draining.Load() && len(d.conns) == 0 && !d.gone {
+		d.gone = true
+		close(d.empty)
+	}
+}
+
+// drains says whether another process has taken over.
+func (d *development) drains() bool { return d != nil && d.draining.Load() }
+
+// Drain leaves the address to another process that listens on the same socket, and waits until ctx ends for clients to
+// leave: each answer tells them to. Without it a client that keeps its connection would send its next request into a closed one.
+func (a *App) Drain(ctx context.Context) {
+	d := a.dev
+	d.draining.Store(true)
+	_ = a.listener.Close() // the socket stays open elsewhere
+	d.live.Stop()
+	d.mu.Lock()
+	d.check()
+	d.mu.Unlock()
+	select {
+	case <-d.empty:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"crema/server/testkit"
+	"crema/server/testkit/browser"
+)
+
+// devApp is an app folder whose site belongs to the test, with these functions.
+func devApp(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := appWith(t, files)
+	site := filepath.Join(dir, "public_html")
+	if err := errors.Join(os.Remove(site), os.Mkdir(site, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(site, "index.html"), "<!doctype html><html><head><title>one</title></head><body>one</body></html>")
+	return dir
+}
+
+func save(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until asks again and again, and returns how long it took.
+func until(t *testing.T, s *testkit.Server, what string, ok func() bool) time.Duration {
+	t.Helper()
+	begin, pause := time.Now(), time.NewTicker(2*time.Millisecond)
+	defer pause.Stop()
+	for ; !ok(); <-pause.C {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatalf("%s: not after 30 s; the log:\n%s", what, s.Log())
+		}
+	}
+	return time.Since(begin)
+}
+
+func TestDev_SavedFunctionsAreLive(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	needProgram(t, "node")
+	py := func(text string) string {
+		return "import skygear\n\n@skygear.op('py')\ndef py():\n    return '" + text + "'\n"
+	}
+	js := func(text string) string {
+		return "const skygearCloud = require('skygear/cloud');\nskygearCloud.op('js', () => '" + text + "');\n"
+	}
+	dir := devApp(t, map[string]string{"one.py": py("first"), "two.js": js("first")})
+	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	answers := func(name, text string) func() bool {
+		return func() bool {
+			r := lambda(t, s, name, `{}`)
+			if r.Status != http.StatusOK {
+				t.Fatalf("a call was lost: %+v", r)
+			}
+			return r.Body == `{"result":"`+text+`"}`
+		}
+	}
+	for _, c := range []struct {
+		name, file string
+		source     func(string) string
+		broken     string
+		line       string
+	}{
+		{"py", "one.py", py, "import skygear\n\nif True print(1)\n", `"line":3`},
+		{"js", "two.js", js, "const a = 1;\nconst b = ;\n", `"line":2`},
+	} {
+		path := filepath.Join(dir, "lambdas", c.file)
+		until(t, s, c.file, answers(c.name, "first"))
+		save(t, path, c.source("second"))
+		t.Logf("%s: live %v after it was saved", c.file, until(t, s, c.file, answers(c.name, "second")).Round(time.Millisecond))
+		save(t, path, c.broken)
+		until(t, s, "the error of "+c.file, func() bool {
+			return strings.Contains(s.Log(), c.line) && strings.Contains(s.Log(), `"the functions stay as they were","language":"`+map[string]string{"py": "python", "js": "javascript"}[c.name])
+		})
+		if !answers(c.name, "second")() {
+			t.Errorf("%s: the old version is not live after a mistake", c.file)
+		}
+		save(t, path, c.source("third"))
+		until(t, s, c.file, answers(c.name, "third"))
+	}
+	if log := s.Log(); !strings.Contains(log, `"msg":"call","function":"py","took":`) {
+		t.Errorf("calls are not shown:\n%s", log)
+	}
+	if err := os.Remove(filepath.Join(dir, "lambdas", "two.js")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, "a deleted file", func() bool { return lambda(t, s, "js", `{}`).Status == http.StatusNotFound })
+}
+
+func TestDev_PagesLoadAgain(t *testing.T) {
+	t.Parallel()
+	dir := devApp(t, nil)
+	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	page := filepath.Join(dir, "public_html", "index.html")
+	save(t, page, `<!doctype html><html><head><meta http-equiv="Content-Security-Policy" content="default-src 'self'"><title>two</title></head><body>two</body></html>`)
+	ctx := browser.New(t)
+	shows := func(text string) {
+		t.Helper()
+		until(t, s, "the page with "+text, func() bool { // while it loads again there is nothing to ask
+			got, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body ? document.body.textContent : ''"))
+			return err == nil && got == text
+		})
+	}
+	if _, err := chromedp.Run(ctx, chromedp.Navigate(s.URL+"/")); err != nil {
+		t.Fatal(err)
+	}
+	shows("two")
+	begin := time.Now()
+	save(t, page, "<!doctype html><html><body>three</body></html>")
+	shows("three")
+	t.Logf("the page shows a change after %v", time.Since(begin).Round(time.Millisecond))
+	save(t, filepath.Join(dir, "public_html", "style.css"), "body { color: red }")
+	save(t, page, "<!doctype html><html><body>four</body></html>")
+	shows("four") // a page without a head was loaded again too
+}
+
+func TestServe_AddsNothingToPages(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, devApp(t, nil), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	if got := get(t, s.URL+"/index.html"); strings.Contains(got, "_dev") {
+		t.Errorf("a page has a script that it should not have: %s", got)
+	}
+	if got := get(t, s.URL+"/_dev/reload.js"); strings.Contains(got, "EventSource") {
+		t.Errorf("the script is there: %s", got)
+	}
+}
