@@ -35,6 +35,12 @@ func OpenDatabase(ctx context.Context, c *config.Config, log *slog.Logger) (Tool
 	return Tools{a}, a.open(ctx, a.attachDatabase)
 }
 
+// OpenOperators is OpenDatabase that refuses tables of another version.
+func OpenOperators(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
+	a := newApp(c, log)
+	return Tools{a}, a.open(ctx, a.attachDatabase, a.checkVersion)
+}
+
 // OpenAccount opens the payments room without a database: only the provider can be talked to.
 func OpenAccount(ctx context.Context, c *config.Config, log *slog.Logger) (Tools, error) {
 	a := newApp(c, log)

@@ -26,13 +26,19 @@ const (
 )
 
 type commands struct {
-	Serve    serveCommand    `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
-	Dev      devCommand      `cmd:"" help:"Run the server and print what a developer needs to know."`
-	Sandbox  sandboxCommand  `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
-	Psql     psqlCommand     `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
-	Payments paymentsCommand `cmd:"" help:"Look at payments, refund them, compare them with the provider."`
-	Import   importCommand   `cmd:"" help:"Bring in what another server has left."`
-	Doctor   doctorCommand   `cmd:"" help:"Check configuration, database and provider; say what is missing and how to mend it."`
+	Serve     serveCommand     `cmd:"" help:"Run the server in the foreground; logs go to stderr."`
+	Dev       devCommand       `cmd:"" help:"Run the server and print what a developer needs to know."`
+	Sandbox   sandboxCommand   `cmd:"" help:"Run the offline Stripe in a process of its own, for servers with STRIPE_SANDBOX_URL."`
+	Psql      psqlCommand      `cmd:"" help:"Open psql on the app's database. Further arguments go to psql." passthrough:"all"`
+	Payments  paymentsCommand  `cmd:"" help:"Look at payments, refund them, compare them with the provider."`
+	Deploy    deployCommand    `cmd:"" help:"Make this folder's functions and files live on a server. Only what has changed travels."`
+	Rollback  rollbackCommand  `cmd:"" help:"Make an earlier version live again."`
+	Versions  versionsCommand  `cmd:"" help:"List the versions that have been live."`
+	Logs      logsCommand      `cmd:"" help:"Print what functions log."`
+	Secrets   secretsCommand   `cmd:"" help:"What functions get in their environment and nobody else may see."`
+	Operators operatorsCommand `cmd:"" help:"Who may deploy."`
+	Import    importCommand    `cmd:"" help:"Bring in what another server has left."`
+	Doctor    doctorCommand    `cmd:"" help:"Check configuration, database and provider; say what is missing and how to mend it."`
 }
 
 // environment is what commands may touch.

@@ -1,0 +1,188 @@
+package e2e_test
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"crema/server/testkit"
+)
+
+// page is what a browser gets.
+func page(t *testing.T, url string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// eventually waits for something that another process does.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); {
+		if time.Now().After(end) {
+			t.Fatal("it does not happen: " + what)
+		}
+	}
+}
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDeploy_OnTwoServers(t *testing.T) {
+	t.Parallel()
+	database := "DATABASE_URL=" + testkit.DatabaseURL(t)
+	one := testkit.StartServer(t, testkit.AppDir(t), database, "APP_NAME=test")
+	two := testkit.StartServer(t, testkit.AppDir(t), database, "APP_NAME=test")
+	folder := page(t, one.URL+"/")
+	dir := t.TempDir()
+	crema := func(args ...string) string {
+		t.Helper()
+		out, err := one.Run(t, append(args, "--server="+one.URL, "--app=test")...)
+		if err != nil {
+			t.Fatalf("crema %s: %v\n%s\n%s", strings.Join(args, " "), err, out, one.Log())
+		}
+		return out
+	}
+	everywhere := func(want string) {
+		t.Helper()
+		if got := page(t, one.URL+"/"); got != want {
+			t.Errorf("the page is %.60q, not %.60q", got, want)
+		}
+		eventually(t, "the other server follows", func() bool { return page(t, two.URL+"/") == want })
+	}
+
+	write(t, dir, map[string]string{"public_html/index.html": "first", "public_html/same.txt": "same", "lambdas/a.go": "not sent", ".env": "not sent"})
+	if out := crema("deploy", dir); !strings.Contains(out, "sent 2 of 2 files") || !strings.Contains(out, "live: version 1") {
+		t.Error(out)
+	}
+	everywhere("first")
+	write(t, dir, map[string]string{"public_html/index.html": "second"})
+	if out := crema("deploy", dir); !strings.Contains(out, "sent 1 of 2 files") {
+		t.Error(out)
+	}
+	everywhere("second")
+
+	write(t, dir, map[string]string{"public_html/key.js": `"sk_live_` + `4eC39HqLyjWDarjtT1zdp7dc"`})
+	if out, err := one.Run(t, "deploy", dir, "--server="+one.URL, "--app=test"); err == nil || !strings.Contains(out, "would publish a secret") {
+		t.Errorf("a deploy of a secret key: %v\n%s", err, out)
+	}
+	everywhere("second")
+
+	begun := time.Now()
+	crema("rollback")
+	t.Logf("rolled back after %v, the start of the command included", time.Since(begun))
+	everywhere("first")
+	if out := crema("versions"); !strings.Contains(out, "live") {
+		t.Error(out)
+	}
+	crema("rollback", "--version=0")
+	everywhere(folder)
+}
+
+func TestDeploy_FunctionsGetSecrets(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is missing")
+	}
+	s := testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"lambdas/mail.js": "const skygear = require('skygear/cloud');\nskygear.op('mail', () => { console.log('a letter leaves'); return process.env.SMTP_PASSWORD || 'none'; });\n",
+	})
+	if out, err := s.Run(t, "deploy", dir, "--server="+s.URL, "--app=test"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	call := func() string { return post(t, s, "/lambda/mail", "{}") }
+	if got := call(); !strings.Contains(got, "none") {
+		t.Error(got)
+	}
+	cmd := exec.Command(testkit.Binary(t), "secrets", "set", "SMTP_PASSWORD", "--server="+s.URL, "--app=test", "--token="+s.MasterKey)
+	cmd.Dir, cmd.Stdin = s.Dir, strings.NewReader("quite secret\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := call(); !strings.Contains(got, "quite secret") {
+		t.Error(got)
+	}
+	if out, err := s.Run(t, "secrets", "list", "--server="+s.URL, "--app=test"); err != nil || !strings.Contains(out, "SMTP_PASSWORD") || strings.Contains(out, "quite") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := s.Run(t, "logs", "--server="+s.URL, "--app=test"); err != nil || !strings.Contains(out, "a letter leaves") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestOperators_FromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	s := testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := s.Run(t, args...)
+		if err != nil {
+			t.Fatalf("crema %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return out
+	}
+	if password := run("operators", "add", "ann@example.com"); len(password) < 16 {
+		t.Errorf("the password is %q", password)
+	}
+	token := run("operators", "token", "ann@example.com", "--label=ci")
+	if out := run("versions", "--server="+s.URL, "--app=test", "--token="+token); out != "" {
+		t.Error(out)
+	}
+	if out := run("operators", "tokens"); !strings.Contains(out, "ci") || strings.Contains(out, token) {
+		t.Error(out)
+	}
+	run("operators", "remove", "ann@example.com")
+	if out, err := s.Run(t, "versions", "--server="+s.URL, "--app=test", "--token="+token); err == nil || !strings.Contains(out, "not accepted") {
+		t.Errorf("a removed operator's token: %v\n%s", err, out)
+	}
+}
+
+func post(t *testing.T, s *testkit.Server, path, body string) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Skygear-Api-Key", s.APIKey)
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
