@@ -23,6 +23,7 @@ import (
 	"crema/server/core/deploys/operators"
 	"crema/server/core/functions"
 	"crema/server/core/functions/hooks"
+	"crema/server/core/functions/plugins"
 	"crema/server/core/payments"
 	"crema/server/core/payments/sandbox"
 	"crema/server/core/pubsub"
@@ -56,6 +57,9 @@ type App struct {
 	fns        []lambda.Function           // those in Go
 	site       atomic.Pointer[static.Door] // of the live version
 	clock      clock
+	plugins    *plugins.Service
+	ticking    clock                        // of the plugins' timers
+	mixture    mixture                      // of functions
 	tap        *telemetry.Tap               // what functions log, for operators
 	wire       atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
 	sockets    *sockets.Door
@@ -98,6 +102,7 @@ func (a *App) steps() []func(context.Context) error {
 	return []func(context.Context) error{
 		a.listen, // first, so that a taken port is told before anything is started
 		a.openDatabase,
+		a.openPlugins,
 		a.openAssets,
 		a.openRecords,
 		a.openRooms,
@@ -107,6 +112,7 @@ func (a *App) steps() []func(context.Context) error {
 		a.openDeploys,
 		a.serve,
 		a.startTimers,
+		a.startPlugins,
 	}
 }
 

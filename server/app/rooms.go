@@ -35,6 +35,7 @@ func (a *App) openUsers(ctx context.Context) error {
 	u, p := a.c.Users, a.c.Users.Passwords
 	a.rooms.users = users.New(users.Config{
 		DB: a.db, Records: a.rooms.records, Schema: a.rooms.schema, AuthKeys: u.AuthKeys, TokenLife: u.TokenLife,
+		Providers:         a.provider,
 		CustomTokenSecret: u.CustomTokenSecret.Reveal(), VerifyRequired: u.VerifyRequired, HashKey: a.derive("log-in counts"),
 		Policy: users.Policy{
 			MinLength: p.MinLength, Uppercase: p.Uppercase, Lowercase: p.Lowercase, Digit: p.Digit, Symbol: p.Symbol,

@@ -85,7 +85,8 @@ func buildEnvironment() (env []string) {
 type staged struct {
 	app   *App
 	pools []*workers.Pool
-	set   *functions.Set
+	own   []lambda.Function
+	set   *functions.Set // of own
 	clock *timers.Service
 	site  *static.Door // nil when another version has taken it over
 }
@@ -135,7 +136,8 @@ func (s *staged) compile(v deploys.Version, say func(string)) (err error) {
 	for _, problem := range problems {
 		say("left out: " + fault.From(problem).Message)
 	}
-	if s.set, err = s.app.rooms.functions.Compile(s.app.told(all)...); err != nil {
+	s.own = s.app.told(all)
+	if s.set, err = s.app.rooms.functions.Compile(s.own...); err != nil {
 		return err
 	}
 	s.clock, err = timers.New(timers.Config{DB: s.app.db, Run: s.app.rooms.functions.RunTimer, Log: s.app.log}, s.set.Timers())
@@ -144,7 +146,7 @@ func (s *staged) compile(v deploys.Version, say func(string)) (err error) {
 
 // Switch implements deploys.Ready. The functions come first, so that no new page meets old functions.
 func (s *staged) Switch() (drained func(context.Context) error) {
-	drained = s.app.rooms.functions.Switch(s.set)
+	drained = s.app.switchTo(s.own, s.set)
 	s.app.site.Store(s.site)
 	s.app.clock.set(s.clock)
 	s.app.staged = s

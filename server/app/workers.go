@@ -15,7 +15,12 @@ import (
 	"crema/server/base/cluster"
 	"crema/server/base/fault"
 	"crema/server/core/deploys"
+	"crema/server/core/functions"
+	"crema/server/core/functions/plugins"
+	"crema/server/core/functions/timers"
 	"crema/server/core/functions/workers"
+	"crema/server/core/users"
+	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/skygear/sdk"
 )
@@ -149,3 +154,122 @@ func (b *buffer) WriteHeader(int) {}
 
 // Write implements http.ResponseWriter.
 func (b *buffer) Write(p []byte) (int, error) { return b.body.Write(p) }
+
+// openPlugins gets to know the plugins. They hear nothing before startPlugins.
+func (a *App) openPlugins(context.Context) error {
+	settings, err := json.Marshal(a.pluginSettings())
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "app.plugin_settings", "the settings for plugins cannot be written as JSON")
+	}
+	c := plugins.Config{Settings: settings, DevMode: a.c.DevMode, Install: a.install, Timeout: a.c.ResponseTimeout, Log: a.log}
+	for _, p := range a.c.Plugins {
+		c.Plugins = append(c.Plugins, plugins.Plugin{Name: p.Name, URL: p.URL})
+	}
+	a.plugins, err = plugins.New(c)
+	return err
+}
+
+// startPlugins comes when requests are answered, because plugins ask the server while they get ready.
+func (a *App) startPlugins(context.Context) error {
+	none, err := timers.New(timers.Config{DB: a.db, Log: a.log}, nil)
+	if err != nil {
+		return err
+	}
+	a.ticking.now, a.ticking.running = none, true
+	a.onStop(a.ticking.stop)
+	a.plugins.Start()
+	a.onStop(func(context.Context) { a.plugins.Stop() })
+	return nil
+}
+
+// mixture is the functions that are live: those of a version, and what plugins offer beside them.
+type mixture struct {
+	mu           sync.Mutex
+	own, offered []lambda.Function
+}
+
+// switchTo makes the functions of a version live, with those of the plugins beside them.
+func (a *App) switchTo(own []lambda.Function, alone *functions.Set) (drained func(context.Context) error) {
+	a.mixture.mu.Lock()
+	defer a.mixture.mu.Unlock()
+	a.mixture.own = own
+	if set, _, err := a.mix(a.mixture.offered); err == nil {
+		alone = set
+	} else {
+		a.log.Error("the functions of plugins were left out", "error", err)
+	}
+	return a.rooms.functions.Switch(alone)
+}
+
+// mix puts what plugins offer beside the functions of the version, which come first.
+func (a *App) mix(offered []lambda.Function) (set *functions.Set, kept []lambda.Function, err error) {
+	all, problems := functions.Merge(a.mixture.own, offered)
+	for _, err := range problems {
+		a.log.Error("a function of a plugin was left out", "error", fault.From(err).Message)
+	}
+	set, err = a.rooms.functions.Compile(all...)
+	return set, all[len(a.mixture.own):], err
+}
+
+// install is plugins.Config.Install.
+func (a *App) install(ctx context.Context, offered []lambda.Function) error {
+	a.mixture.mu.Lock()
+	defer a.mixture.mu.Unlock()
+	set, kept, err := a.mix(offered)
+	if err != nil {
+		return err
+	}
+	var list []timers.Timer
+	for _, f := range kept {
+		if f.Schedule != "" {
+			list = append(list, timers.Timer{Name: f.Name, Spec: f.Schedule})
+		}
+	}
+	clock, err := timers.New(timers.Config{DB: a.db, Run: a.rooms.functions.RunTimer, Log: a.log}, list)
+	if err != nil {
+		return err
+	}
+	a.mixture.offered = offered
+	drained := a.rooms.functions.Switch(set)
+	a.ticking.set(clock)
+	a.ticking.tasks.Go(func() { // they go on beside the new ones
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+		defer cancel()
+		_ = drained(ctx)
+	})
+	return nil
+}
+
+// provider finds who vouches for people.
+func (a *App) provider(name string) (users.Provider, bool) {
+	p, ok := a.plugins.Provider(name)
+	return p, ok
+}
+
+// pluginSettings is what plugins hear of the server. Wire: skygear §4.3.
+func (a *App) pluginSettings() map[string]any {
+	c := a.c
+	store := "fs"
+	if c.Assets.S3 != nil {
+		store = "s3"
+	}
+	keys := c.Users.AuthKeys
+	if keys == nil {
+		keys = [][]string{{"username"}, {"email"}}
+	}
+	return map[string]any{
+		"http": map[string]any{"host": c.Listen},
+		"app": map[string]any{
+			"name": c.Name, "api_key": c.APIKey.Reveal(), "master_key": c.MasterKey.Reveal(), "access_control": "role", "auth_record_keys": keys,
+			"dev_mode": c.DevMode, "cors_host": c.CORSHost, "slave": false, "response_timeout": int64(c.ResponseTimeout.Seconds()),
+		},
+		"database": map[string]any{"implementation": "pq", "option": a.databaseURL()},
+		"auth":     map[string]any{"custom_token_secret": c.Users.CustomTokenSecret.Reveal()},
+		"asset_store": map[string]any{
+			"implementation": store, "public": c.Assets.Public,
+			"fs": map[string]any{"url_prefix": c.Assets.URLPrefix, "secret": c.Assets.Secret.Reveal()}, "s3": map[string]any{}, "cloud": map[string]any{},
+		},
+		"apns": map[string]any{}, "fcm": map[string]any{}, "baidu": map[string]any{}, "zmq": map[string]any{}, "user_audit": map[string]any{},
+		"log": map[string]any{"level": c.Log.Level.String()}, "verification": map[string]any{"required": c.Users.VerifyRequired},
+	}
+}

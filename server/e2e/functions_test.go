@@ -110,7 +110,7 @@ skygearCloud.op('missing', () => { throw new skygearCloud.SkygearError('no such 
 	}{
 		{lambda(t, s, "note", `{"text": "first"}`), http.StatusOK, `{"result":{"id":"note/1","found":["first"]}}`},
 		{lambda(t, s, "again", `{"text": "nested"}`), http.StatusOK, `{"result":{"id":"note/1","found":["nested"]}}`},
-		{post(t, s.URL, s.APIKey, `{"action": "whole", "args": {"text": "x"}, "more": 1}`), http.StatusOK, `{"result":["action","args","more"]}`},
+		{post(t, s.URL, s.APIKey, `{"action": "whole", "args": {"text": "x"}, "more": 1}`), http.StatusOK, `{"result":["action","api_key","args","more"]}`},
 		{lambda(t, s, "missing", `{}`), http.StatusNotFound, `"code":110`},
 	} {
 		if c.Status != c.status || !strings.Contains(c.Body, c.want) {

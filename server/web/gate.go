@@ -13,10 +13,12 @@ import (
 
 // Credentials are what a request shows, wherever it carries them.
 type Credentials struct {
-	APIKey  string
-	Token   string
-	UserID  string // honoured with the master key only
-	Address string // of the client, as far as trusted proxies tell
+	APIKey string
+	Token  string
+	UserID string // honoured with the master key only
+	// FromPlugin says that a plugin asks while it gets ready; honoured with the master key only.
+	FromPlugin bool
+	Address    string // of the client, as far as trusted proxies tell
 }
 
 // Credentials reads the headers that every Skygear client sends, and who sent them.
@@ -58,6 +60,18 @@ type Gate struct {
 	apiKey, masterKey string
 	accounts          Accounts
 	proxies           proxies
+	ready             func(master, fromPlugin bool) error
+}
+
+// WaitFor lets requests that need the plugins through when ready says so. It is called before the gate is used.
+func (g *Gate) WaitFor(ready func(master, fromPlugin bool) error) { g.ready = ready }
+
+// Ready refuses a request while plugins are still starting. Wire: skygear §4.3.
+func (g *Gate) Ready(caller Caller, c Credentials) error {
+	if g.ready == nil {
+		return nil
+	}
+	return g.ready(caller.Master(), c.FromPlugin)
 }
 
 // NewGate returns a gate for these two keys, behind these proxies.
@@ -190,8 +204,16 @@ func (g *Gate) RequireRecord(ctx context.Context, c Caller) error {
 }
 
 // ForFunction is the gate of a function: a user, a key, or whoever comes. Only a function that asks for
-// a user hears why one may not act; for the others such a user is nobody.
+// a user hears why one may not act; for the others such a user is nobody. Last it waits for plugins, see Ready.
 func (g *Gate) ForFunction(ctx context.Context, c Credentials, userRequired, keyRequired bool) (Caller, error) {
+	caller, err := g.forFunction(ctx, c, userRequired, keyRequired)
+	if err == nil {
+		err = g.Ready(caller, c)
+	}
+	return caller, err
+}
+
+func (g *Gate) forFunction(ctx context.Context, c Credentials, userRequired, keyRequired bool) (Caller, error) {
 	if !userRequired && !keyRequired {
 		return g.Optional(ctx, c), nil
 	}

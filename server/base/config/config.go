@@ -33,6 +33,7 @@ type Config struct {
 	FunctionTimeout time.Duration // app.json functions.timeout_seconds
 	FunctionsDir    string        // app.json functions.folder
 	Workers         Workers
+	Plugins         []Plugin
 	BodyLimit       int64  // app.json limits.body_bytes
 	StaticDir       string // app.json static.folder
 }
@@ -102,6 +103,12 @@ type Workers struct {
 	Count       int64 // app.json functions.workers: processes for each language
 	MemoryBytes int64 // app.json functions.memory_megabytes: of each
 	Processes   int64 // app.json functions.processes: what functions may start themselves, threads included
+}
+
+// Plugin is a process of Skygear's that serves functions.
+type Plugin struct {
+	Name string // in PLUGINS
+	URL  string // <name>_PATH
 }
 
 // Log is how the server logs.

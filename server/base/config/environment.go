@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +108,7 @@ func (c *Config) readEnvironment(v *variables) {
 	c.Stripe.read(v)
 	c.Push.read(v)
 	c.Assets.read(v)
+	c.readPlugins(v)
 	c.checkPayments(v.p)
 }
 
@@ -226,4 +229,41 @@ func (o *Operator) read(v *variables) {
 	if (o.Email == "") != (o.Password == "") {
 		v.p.add("OPERATOR_EMAIL and OPERATOR_PASSWORD belong together; give both, or neither")
 	}
+}
+
+var pluginName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// readPlugins reads PLUGINS and what belongs to each. Only one of Skygear's three transports is kept.
+func (c *Config) readPlugins(v *variables) {
+	list, _ := v.get("PLUGINS")
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !pluginName.MatchString(name) {
+			v.p.add("PLUGINS: %q is no name; a name is letters, digits and _, since variables such as NAME_PATH begin with it", name)
+			continue
+		}
+		if slices.ContainsFunc(c.Plugins, func(p Plugin) bool { return p.Name == name }) {
+			v.p.add("PLUGINS names %s twice", name)
+			continue
+		}
+		c.readPlugin(v, name)
+	}
+}
+
+func (c *Config) readPlugin(v *variables, name string) {
+	transport, _ := v.get(name + "_TRANSPORT")
+	path, _ := v.get(name + "_PATH")
+	if strings.ToLower(transport) != "http" {
+		v.p.add("%s_TRANSPORT is %q; only http is supported: start the plugin by itself (py-skygear --http --http-addr 127.0.0.1:8000, or skygear-node), "+
+			"then set %s_TRANSPORT=http and %s_PATH=http://127.0.0.1:8000 (skygear-node: port 9000)", name, transport, name, name)
+		return
+	}
+	u, err := url.Parse(path)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		v.p.add("%s_PATH must be the address where the plugin listens, such as http://127.0.0.1:8000, without a password", name)
+		return
+	}
+	c.Plugins = append(c.Plugins, Plugin{Name: name, URL: path})
 }

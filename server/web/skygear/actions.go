@@ -34,22 +34,23 @@ type check func(ctx context.Context, d *Door, c *call) error
 type chain []check
 
 var (
-	anybody     = chain{}                                          // no check at all
-	keyed       = chain{accessKey}                                 // K
-	masterKeyed = chain{accessKey, master}                         // K M
-	developer   = chain{accessKey, developerOnly, database}        // K Dev D
-	tokened     = chain{authenticate}                              // A
-	optional    = chain{authenticate, inject}                      // A I
-	admin       = chain{authenticate, inject, administrator}       // A I Adm
-	reader      = chain{authenticate, inject, database, verified}  // A I D V
-	loggedIn    = chain{authenticate, require, database, verified} // A R D V
-	whole       = chain{authenticate, require, userRecord}         // A R U: the account has its user record
-	renewing    = chain{authenticate, requireOld, userRecord}      // A R* U: the password may have expired
+	anybody     = chain{}                                                 // no check at all
+	gated       = chain{ready}                                            // Rdy
+	keyed       = chain{accessKey, ready}                                 // K Rdy
+	masterKeyed = chain{accessKey, ready, master}                         // K Rdy M
+	developer   = chain{accessKey, developerOnly, database, ready}        // K Dev D Rdy
+	tokened     = chain{authenticate, ready}                              // A Rdy
+	optional    = chain{authenticate, inject, ready}                      // A I Rdy
+	admin       = chain{authenticate, inject, administrator, ready}       // A I Adm Rdy
+	reader      = chain{authenticate, inject, database, verified, ready}  // A I D V Rdy
+	loggedIn    = chain{authenticate, require, database, verified, ready} // A R D V Rdy
+	whole       = chain{authenticate, require, userRecord, ready}         // A R U Rdy: the account has its user record
+	renewing    = chain{authenticate, requireOld, userRecord, ready}      // A R* U Rdy: the password may have expired
 )
 
 // table merges the actions of every file.
 func (d *Door) table() map[string]action {
-	all := map[string]action{"": {anybody, status}, "_status:healthz": {anybody, status}}
+	all := map[string]action{"": {anybody, status}, "_status:healthz": {gated, status}}
 	for _, some := range []map[string]action{
 		d.authActions(), d.roleActions(), d.recordActions(), d.schemaActions(), d.relationActions(), d.assetActions(), d.pushActions(),
 	} {
@@ -104,6 +105,9 @@ func userRecord(ctx context.Context, d *Door, c *call) error {
 func database(_ context.Context, _ *Door, c *call) error {
 	return records.CheckDatabase(c.caller.Actor, records.Text(c.params, "database_id"))
 }
+
+// ready comes where it stands in the reference's chains, so that a caller without credentials hears that first.
+func ready(_ context.Context, d *Door, c *call) error { return d.c.Gate.Ready(c.caller, c.credentials) }
 
 func master(_ context.Context, _ *Door, c *call) error {
 	if c.caller.Master() {

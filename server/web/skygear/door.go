@@ -1,6 +1,7 @@
 package skygear
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strings"
@@ -104,5 +105,6 @@ func (d *Door) credentials(r *http.Request, params records.Params) web.Credentia
 		c.Token = records.Text(params, "access_token")
 	}
 	c.UserID = records.Text(params, "_user_id")
+	c.FromPlugin = string(bytes.TrimSpace(params["_from_plugin"])) == "true"
 	return c
 }

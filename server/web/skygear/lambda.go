@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"crema/server/core/acl"
 	"crema/server/core/functions"
+	"crema/server/core/records"
 	"crema/server/web"
 )
 
@@ -27,7 +29,7 @@ func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name s
 		args = json.RawMessage("{}")
 	}
 	if f.AnyArgs {
-		body, err := json.Marshal(c.params)
+		body, err := json.Marshal(withCredentials(c))
 		if err != nil {
 			return fmt.Errorf("write a request for a function: %w", err)
 		}
@@ -45,4 +47,19 @@ func (d *Door) lambda(ctx context.Context, w http.ResponseWriter, c call, name s
 	b = append(b, result...)
 	web.WriteRaw(w, http.StatusOK, append(b, "}\n"...))
 	return nil
+}
+
+// withCredentials are the params with the key and the token where functions look for them, also when they came as headers.
+// Wire: skygear §4.5.
+func withCredentials(c call) records.Params {
+	all := maps.Clone(c.params)
+	if all == nil {
+		all = records.Params{}
+	}
+	for name, value := range map[string]string{"api_key": c.credentials.APIKey, "access_token": c.credentials.Token} {
+		if text, err := json.Marshal(value); err == nil && value != "" {
+			all[name] = text
+		}
+	}
+	return all
 }

@@ -81,6 +81,22 @@ var codes = map[int]fault.Code{
 	10003: fault.PushNotConfigured, 10004: fault.QueryBroken, 10005: fault.UserMissing,
 }
 
+// Raised is the error that a function raised, written as {code, message, info}. Wire: skygear §4.2; the name that belongs to
+// the code is ours. Where it happened is told in DevMode only.
+func Raised(text json.RawMessage, devMode bool) error {
+	var e failure
+	if err := json.Unmarshal(text, &e); err != nil {
+		return fault.Wrap(err, fault.Internal, "workers.bad_error", "the function failed unexpectedly")
+	}
+	if e.Message == "" {
+		e.Message = "the function failed unexpectedly"
+	}
+	if !devMode {
+		delete(e.Info, "trace")
+	}
+	return e.fault(devMode)
+}
+
 // fault turns what a function raised into an error for its caller. The message is the function's; where it
 // happened stays in the log unless the app is being developed.
 func (f failure) fault(devMode bool) error {

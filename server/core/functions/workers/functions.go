@@ -8,23 +8,28 @@ import (
 	"crema/server/lambda"
 )
 
+// Call runs one function. Wire: the kinds, and param as skygear §4.2 has it for each.
+type Call func(ctx context.Context, kind Kind, name string, param json.RawMessage, caller Caller) (json.RawMessage, error)
+
 // Functions are the pool's lambdas, HTTP handlers, timers and hooks, to be registered beside those in Go.
-func (p *Pool) Functions() []lambda.Function {
-	r := p.Registered()
+func (p *Pool) Functions() []lambda.Function { return p.Registered().Functions(p.Call) }
+
+// Functions are what was offered, made of calls.
+func (r Registered) Functions(call Call) []lambda.Function {
 	var all []lambda.Function
 	for _, d := range r.Ops {
-		all = append(all, lambda.Raw(d.Name, p.op(d.Name), d.options()...))
+		all = append(all, lambda.Raw(d.Name, call.op(d.Name), d.options()...))
 	}
 	for _, d := range r.Handlers {
-		f := lambda.Raw(d.Name, p.handler(d.Name), d.options()...)
+		f := lambda.Raw(d.Name, call.plain(Handler, d.Name), d.options()...)
 		f.Methods = append([]string{}, d.Methods...)
 		all = append(all, f)
 	}
 	for _, d := range r.Timers {
-		all = append(all, lambda.Every(d.Spec, d.Name, p.timer(d.Name)))
+		all = append(all, lambda.Every(d.Spec, d.Name, call.timer(d.Name)))
 	}
 	for _, d := range r.Hooks {
-		f := lambda.Raw(d.Name, p.hook(d.Name))
+		f := lambda.Raw(d.Name, call.hook(d))
 		f.Hook = &lambda.Hook{Type: d.Type, Trigger: lambda.Trigger(d.Trigger), Async: d.Async}
 		all = append(all, f)
 	}
@@ -41,31 +46,38 @@ func (d Declared) options() (options []lambda.Option) {
 	return options
 }
 
-// handler answers a request. Wire: param is the request, and so are the arguments.
-func (p *Pool) handler(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
+// raw is the code of a lambda.Raw.
+type raw = func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error)
+
+// plain passes the arguments on. Wire: of handlers and hooks they are param, a lambda.Request and a lambda.HookRequest.
+func (call Call) plain(kind Kind, name string) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
-		return p.Call(ctx, Handler, name, args, callerOf(c))
+		return call(ctx, kind, name, args, callerOf(c))
 	}
 }
 
-// hook runs around a save or a delete. Wire: param is a lambda.HookRequest, and so are the arguments.
-func (p *Pool) hook(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
+// hook runs around a save or a delete. Wire: one that nobody waits for hears who called, and nothing else of the request.
+func (call Call) hook(d DeclaredHook) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
-		return p.Call(ctx, Hook, name, args, callerOf(c))
+		caller := callerOf(c)
+		if d.Async {
+			caller.RequestID = ""
+		}
+		return call(ctx, Hook, d.Name, args, caller)
 	}
 }
 
 // timer runs by the clock. Wire: it has neither param nor context, and its result does not matter.
-func (p *Pool) timer(name string) func(context.Context, *lambda.Call) error {
+func (call Call) timer(name string) func(context.Context, *lambda.Call) error {
 	return func(ctx context.Context, _ *lambda.Call) error {
-		_, err := p.Call(ctx, Timer, name, nil, Caller{})
+		_, err := call(ctx, Timer, name, nil, Caller{})
 		return err
 	}
 }
 
 // op calls a lambda. Wire: the function gets the whole body of the request, of which Python takes args; who
 // calls in another way gets a body with just the name and args.
-func (p *Pool) op(name string) func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error) {
+func (call Call) op(name string) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		param := c.Payload
 		if param == nil {
@@ -77,7 +89,7 @@ func (p *Pool) op(name string) func(context.Context, *lambda.Call, json.RawMessa
 				return nil, fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
 			}
 		}
-		return p.Call(ctx, Op, name, param, callerOf(c))
+		return call(ctx, Op, name, param, callerOf(c))
 	}
 }
 
