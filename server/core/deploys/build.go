@@ -35,17 +35,17 @@ func (s *Service) build(ctx context.Context, dir string, say func(string)) (pyth
 }
 
 func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, say func(string)) (string, error) {
-	program, err := proc.Find("python3")
+	python, err := program("python3")
 	if err != nil {
 		return "", fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "requirements.txt needs python3, which this server lacks")
 	}
-	version, err := s.version(ctx, program)
+	version, err := s.version(ctx, python)
 	if err != nil {
 		return "", err
 	}
-	home, err := s.install(ctx, "python", fingerprint(wanted, program, version), func(home string) error {
+	home, err := s.install(ctx, "python", fingerprint(wanted, python, version), func(ctx context.Context, home string) error {
 		say("pip: installing what requirements.txt names")
-		if err := s.run(ctx, home, say, program, "-m", "venv", home); err != nil {
+		if err := s.run(ctx, home, say, python, "-m", "venv", home); err != nil {
 			return err
 		}
 		copied := filepath.Join(home, "requirements.txt")
@@ -56,6 +56,20 @@ func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, sa
 			"--no-input", "--progress-bar", "off", "-r", copied)
 	}, say)
 	return filepath.Join(home, "bin", "python"), err
+}
+
+// program finds an interpreter, one that others than root can run where there is one.
+func program(name string) (string, error) {
+	path, err := proc.Find(name)
+	if err != nil || proc.Unprivileged() == nil || proc.Reachable(path, 0o001) {
+		return path, err
+	}
+	for _, other := range []string{"/usr/local/bin/" + name, "/usr/bin/" + name} {
+		if proc.Reachable(other, 0o001) {
+			return other, nil
+		}
+	}
+	return path, nil
 }
 
 // buildNode puts packages beside the functions. Those that came with the files stay.
@@ -70,11 +84,11 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 	}
 	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	locked := err == nil
-	program, err := proc.Find("npm")
+	npm, err := program("npm")
 	if err != nil {
 		return fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "package.json needs npm, which this server lacks")
 	}
-	node, err := proc.Find("node")
+	node, err := program("node")
 	if err != nil {
 		return fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "package.json needs node, which this server lacks")
 	}
@@ -82,7 +96,7 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 	if err != nil {
 		return err
 	}
-	home, err := s.install(ctx, "node", fingerprint(slices.Concat(wanted, lock), node, version), func(home string) error {
+	home, err := s.install(ctx, "node", fingerprint(slices.Concat(wanted, lock), node, version), func(ctx context.Context, home string) error {
 		say("npm: installing what package.json names")
 		if err := os.WriteFile(filepath.Join(home, "package.json"), wanted, 0o644); err != nil {
 			return err
@@ -95,7 +109,7 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 			}
 		}
 		args = append(args, "--omit=dev", "--no-audit", "--no-fund", "--no-progress", "--loglevel=warn")
-		if err := s.run(ctx, home, say, program, args...); err != nil {
+		if err := s.run(ctx, home, say, npm, args...); err != nil {
 			return err
 		}
 		return os.MkdirAll(filepath.Join(home, archive.Packages), 0o755) // there may be nothing to install
@@ -118,7 +132,7 @@ func fingerprint(wanted []byte, program, version string) string {
 
 // install returns the folder of a set of packages. fill makes one that is not there. A folder without its mark is
 // what a killed server has left.
-func (s *Service) install(ctx context.Context, kind, name string, fill func(home string) error, say func(string)) (string, error) {
+func (s *Service) install(ctx context.Context, kind, name string, fill func(ctx context.Context, home string) error, say func(string)) (string, error) {
 	home, err := filepath.Abs(filepath.Join(s.packages(), kind+"-"+name))
 	if err != nil {
 		return "", disk(err, s.c.Dir)
@@ -136,7 +150,7 @@ func (s *Service) install(ctx context.Context, kind, name string, fill func(home
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
 	defer cancel()
 	begun := time.Now()
-	err = fill(home)
+	err = fill(ctx, home)
 	if err == nil {
 		err = os.WriteFile(mark, nil, 0o644)
 	}
@@ -150,7 +164,7 @@ func (s *Service) install(ctx context.Context, kind, name string, fill func(home
 
 // run runs a program of a build in a folder of its own, as nobody when we are root, and tells what it prints.
 func (s *Service) run(ctx context.Context, home string, say func(string), program string, args ...string) error {
-	account := s.builder(ctx, home)
+	account := s.builder(ctx, home, program)
 	cache := filepath.Join(home, ".cache")
 	env := append([]string{
 		"PATH=" + filepath.Dir(program) + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + os.TempDir(), "LANG=C.UTF-8",
@@ -177,16 +191,16 @@ func (s *Service) run(ctx context.Context, home string, say func(string), progra
 	return nil
 }
 
-// builder is who installs packages. Where that user cannot reach the folder, we do it ourselves.
-func (s *Service) builder(ctx context.Context, home string) *proc.Account {
+// builder is who installs packages. Where that user cannot reach what it needs, we do it ourselves.
+func (s *Service) builder(ctx context.Context, home, program string) *proc.Account {
 	account := proc.Unprivileged()
 	if account == nil {
 		return nil
 	}
-	if proc.Reachable(home, 0o001) {
+	if proc.Reachable(home, 0o001) && proc.Reachable(program, 0o001) {
 		return account
 	}
-	s.c.Log.WarnContext(ctx, "packages are installed as root, because no other user can reach the data folder; start the server as an ordinary user", "folder", home)
+	s.c.Log.WarnContext(ctx, "packages are installed as root, because no other user can reach the data folder or the interpreter; start the server as an ordinary user", "folder", home)
 	return nil
 }
 

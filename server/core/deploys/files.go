@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,13 +113,13 @@ func (s *Service) materialize(ctx context.Context, v *Version, say func(string))
 		return err
 	}
 	dir, err := filepath.Abs(filepath.Join(s.versions(), info.Digest))
-	if err == nil {
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			err = s.unfold(ctx, dir, info.Made, files)
-		}
-	}
 	if err != nil {
 		return disk(err, s.c.Dir)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		if err := s.unfold(ctx, dir, info.Made, files); err != nil {
+			return disk(err, s.c.Dir)
+		}
 	}
 	paths := make([]string, len(files))
 	for i, f := range files {
