@@ -290,8 +290,15 @@ func (r *raid) guesses() (all []guess) {
 		}
 	}
 	for _, c := range []struct{ typ, field, word string }{
-		{"vault", "text", "own record's text"}, {"vault", "_id", "own record's key"}, {"pointer", "_id", "pointer's key"}, {"pointer", "to.text", "own record's text"},
-		{"note", "text", "closed field's text"}, {"user", "email", "e-mail"}, {"user", "username", "user name"}, {"user", "phone", "phone"}, {"user", "nick", "hidden user's nick"},
+		{"vault", "text", "own record's text"},
+		{"vault", "_id", "own record's key"},
+		{"pointer", "_id", "pointer's key"},
+		{"pointer", "to.text", "own record's text"},
+		{"note", "text", "closed field's text"},
+		{"user", "email", "e-mail"},
+		{"user", "username", "user name"},
+		{"user", "phone", "phone"},
+		{"user", "nick", "hidden user's nick"},
 	} {
 		k := keyPath(c.field)
 		query(c.typ, r.mostOf(c.word), "zqzz99zz99zz", `["like",`+k+`,"{}%"]`, `["ilike",`+k+`,"%{}%"]`, `["not",["like",`+k+`,"{}%"]]`,

@@ -22,20 +22,26 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// binary is the server, built once for all tests of this process.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "crema-bin-")
+// binary is the server, built once for all tests of this process; raced is the same with the race
+// detector, built like the tests themselves, so that they share what is compiled.
+var (
+	binary = sync.OnceValues(func() (string, error) { return build("-trimpath") })
+	raced  = sync.OnceValues(func() (string, error) { return build("-race") })
+)
+
+func build(flag string) (string, error) {
+	dir, err := scratch("bin")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "crema")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, "./server")
+	cmd := exec.Command("go", "build", flag, "-o", path, "./server")
 	cmd.Dir = Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
-})
+}
 
 // Binary returns the path of the built server.
 func Binary(t testing.TB) string {
@@ -83,19 +89,30 @@ type Server struct {
 // once it serves its first page. It is stopped when the test ends.
 func StartServer(t testing.TB, dir string, env ...string) *Server {
 	t.Helper()
-	return start(t, dir, "serve", env)
+	return start(t, Binary(t), dir, "serve", env)
 }
 
 // StartDev is StartServer for `crema dev`.
 func StartDev(t testing.TB, dir string, env ...string) *Server {
 	t.Helper()
-	return start(t, dir, "dev", env)
+	return start(t, Binary(t), dir, "dev", env)
 }
 
-func start(t testing.TB, dir, command string, env []string) *Server {
+// StartRaced is StartServer with the race detector. A race ends up in the log, as DATA RACE, and makes the
+// exit code 66.
+func StartRaced(t testing.TB, dir string, env ...string) *Server {
+	t.Helper()
+	path, err := raced()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, path, dir, "serve", env)
+}
+
+func start(t testing.TB, path, dir, command string, env []string) *Server {
 	t.Helper()
 	s := &Server{Dir: dir, APIKey: "test-api-key", MasterKey: "test-master-key", exited: make(chan struct{})}
-	s.cmd = exec.Command(Binary(t), command)
+	s.cmd = exec.Command(path, command)
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), "HOST=127.0.0.1:0", "LOG_FORMAT=json", "API_KEY="+s.APIKey, "MASTER_KEY="+s.MasterKey)
 	s.cmd.Env = append(s.cmd.Env, env...)

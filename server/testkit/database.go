@@ -4,17 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -108,8 +104,7 @@ func findServer() (string, error) {
 	if u := os.Getenv("CREMA_TEST_DATABASE_URL"); u != "" {
 		return u, nil
 	}
-	sweepClusters()
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", clusterPrefix, os.Getpid()))
+	dir, err := scratch("cluster")
 	if err != nil {
 		return "", err
 	}
@@ -118,25 +113,6 @@ func findServer() (string, error) {
 		return "", err
 	}
 	return c.URL("postgres"), nil
-}
-
-// clusterPrefix and a process id begin the name of a cluster's folder.
-const clusterPrefix = "crema-test-cluster-"
-
-// sweepClusters removes the folders of test processes that have ended: a test process does not learn of its end in time to
-// do so itself.
-func sweepClusters() {
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), clusterPrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range left {
-		text, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), clusterPrefix), "-")
-		pid, err := strconv.Atoi(text)
-		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			_ = os.RemoveAll(dir) // what cannot be removed is not ours
-		}
-	}
 }
 
 func administer(fn func(context.Context, *pg.DB) error) error {
