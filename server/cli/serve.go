@@ -26,6 +26,9 @@ func (serveCommand) Run(env *environment) error {
 		return err
 	}
 	log := telemetry.NewLogger(env.errs, c.Log.Level, c.Log.Format)
+	if len(c.Unused) > 0 {
+		log.Warn("these settings of Skygear do nothing here", "names", c.Unused)
+	}
 	start := func(ctx context.Context) (*app.App, error) { return app.Start(ctx, c, log, env.fns) }
 	return env.serve(log, start, func(a *app.App, ready string) {
 		log.Info("ready", "url", a.URL(), "after", ready)

@@ -34,8 +34,9 @@ type Config struct {
 	FunctionsDir    string        // app.json functions.folder
 	Workers         Workers
 	Plugins         []Plugin
-	BodyLimit       int64  // app.json limits.body_bytes
-	StaticDir       string // app.json static.folder
+	BodyLimit       int64    // app.json limits.body_bytes
+	StaticDir       string   // app.json static.folder
+	Unused          []string // variables of Skygear that were given and do nothing here
 }
 
 // Operator is the account that is made where there is none.

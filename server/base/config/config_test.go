@@ -121,6 +121,42 @@ func TestLoad_Address(t *testing.T) {
 	}
 }
 
+func TestLoad_LogLevelsOfSkygear(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]slog.Level{
+		"debug": slog.LevelDebug, "INFO": slog.LevelInfo, "warn": slog.LevelWarn, "warning": slog.LevelWarn,
+		"error": slog.LevelError, "fatal": slog.LevelError, "Panic": slog.LevelError,
+	} {
+		got, err := config.Load(env("LOG_LEVEL", name), nil)
+		if err != nil || got.Log.Level != want {
+			t.Errorf("LOG_LEVEL=%s: %v %v, want %v", name, got.Log.Level, err, want)
+		}
+	}
+}
+
+func TestLoad_OldSettingsNeverStopIt(t *testing.T) {
+	t.Parallel()
+	old := []string{
+		"DB_IMPL_NAME", "pq", "ACCESS_CONRTOL", "role", "TOKEN_STORE", "redis", "TOKEN_STORE_PATH", "redis://localhost", "TOKEN_STORE_PREFIX", "x",
+		"TOKEN_STORE_SECRET", "hush", "TOKEN_STORE_EXPIRY", "0", "ASSET_STORE", "fs", "ASSET_STORE_PUBLIC", "NO", "CLOUD_ASSET_HOST", "",
+		"APNS_ENABLE", "NO", "APNS_ENV", "sandbox", "APNS_CERTIFICATE_PATH", "./c.pem", "GCM_ENABLE", "NO", "GCM_APIKEY", "x", "FCM_ENABLE", "NO",
+		"FCM_TYPE", "server_key", "BAIDU_ENABLE", "NO", "ZMQ_TIMEOUT", "30", "ZMQ_MAX_BOUNCE", "10", "SLAVE", "yes", "LOG_LEVEL", "warning",
+		"LOG_LEVEL_PLUGIN", "debug", "LOG_FORMATTER", "json", "SENTRY_DSN", "https://a:b@sentry.example/1", "SENTRY_LEVEL", "error",
+		"USER_AUDIT_ENABLED", "true", "USER_AUDIT_TRAIL_HANDLER_URL", "file:///var/log/audit", "DEV_MODE", "YES", "HOST", ":3000",
+	}
+	got, err := config.Load(env(old...), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"TOKEN_STORE", "TOKEN_STORE_PATH", "TOKEN_STORE_PREFIX", "TOKEN_STORE_SECRET", "USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "SLAVE"}
+	if diff := cmp.Diff(want, got.Unused); diff != "" {
+		t.Error(diff)
+	}
+	if got, err = config.Load(env("SLAVE", "false"), nil); err != nil || got.Unused != nil {
+		t.Errorf("SLAVE=false: %v %v", got.Unused, err)
+	}
+}
+
 func TestLoad_Faults(t *testing.T) {
 	t.Parallel()
 	const secret = "abcdefghijklmnop"

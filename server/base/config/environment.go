@@ -99,6 +99,7 @@ func (c *Config) readEnvironment(v *variables) {
 	}
 	c.readProxies(v)
 	c.readLog(v)
+	c.readUnused(v)
 	c.APIKey, c.MasterKey = v.secret("API_KEY"), v.secret("MASTER_KEY")
 	if c.APIKey != "" && c.APIKey == c.MasterKey {
 		v.p.add("API_KEY and MASTER_KEY are the same; the master key passes every check, so give clients another one")
@@ -208,9 +209,7 @@ func (c *Config) readProxies(v *variables) {
 }
 
 func (c *Config) readLog(v *variables) {
-	if s, ok := v.get("LOG_LEVEL"); ok && c.Log.Level.UnmarshalText([]byte(s)) != nil {
-		v.p.add("LOG_LEVEL is %q; it must be debug, info, warn or error", s)
-	}
+	c.Log.readLevel(v)
 	s, ok := v.get("LOG_FORMAT")
 	if !ok {
 		s, ok = v.get("LOG_FORMATTER") // Skygear's name
@@ -220,6 +219,41 @@ func (c *Config) readLog(v *variables) {
 	}
 	if c.Log.Format = strings.ToLower(s); c.Log.Format != "text" && c.Log.Format != "json" {
 		v.p.add("LOG_FORMAT is %q; it must be text or json", s)
+	}
+}
+
+// readLevel also takes the other levels that Skygear knew.
+func (l *Log) readLevel(v *variables) {
+	s, ok := v.get("LOG_LEVEL")
+	if !ok {
+		return
+	}
+	name := strings.ToLower(s)
+	switch name {
+	case "warning":
+		name = "warn"
+	case "fatal", "panic":
+		name = "error"
+	}
+	if l.Level.UnmarshalText([]byte(name)) != nil {
+		v.p.add("LOG_LEVEL is %q; it must be debug, info, warn or error", s)
+	}
+}
+
+// readUnused collects what somebody who brings an old .env would otherwise believe to be in force. What
+// has no effect on the app, such as the kind of database, is not worth a line.
+func (c *Config) readUnused(v *variables) {
+	for _, name := range []string{
+		"TOKEN_STORE", "TOKEN_STORE_PATH", "TOKEN_STORE_PREFIX", "TOKEN_STORE_SECRET",
+		"USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "CLOUD_ASSET_HOST",
+	} {
+		if _, ok := v.get(name); ok {
+			c.Unused = append(c.Unused, name)
+		}
+	}
+	var slave bool
+	if v.boolean("SLAVE", &slave); slave {
+		c.Unused = append(c.Unused, "SLAVE")
 	}
 }
 
