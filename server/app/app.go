@@ -56,6 +56,7 @@ type App struct {
 	staged     *staged                     // the live version
 	fns        []lambda.Function           // those in Go
 	site       atomic.Pointer[static.Door] // of the live version
+	sites      sites                       // of versions before
 	clock      clock
 	plugins    *plugins.Service
 	ticking    clock                        // of the plugins' timers
@@ -212,6 +213,7 @@ func (a *App) openFunctions(context.Context) (err error) {
 		if a.rooms.deploys != nil {
 			a.rooms.deploys.Stop()
 		}
+		a.sites.stop()
 	})
 	a.rooms.functions, err = functions.New(functions.Config{
 		DB:       a.db,

@@ -40,8 +40,8 @@ func (a *App) openDeploys(ctx context.Context) error {
 		return err
 	}
 	a.rooms.deploys = deploys.New(deploys.Config{
-		DB: a.db, Dir: filepath.Join(a.c.DataDir, config.DeploysFolder), Stage: a, Key: []byte(a.derive("secrets")),
-		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: slices.Collect(maps.Keys(a.workerEnvironment())), Log: a.tap.Logger(a.log),
+		DB: a.db, Dir: filepath.Join(a.c.DataDir, config.DeploysFolder, a.c.Name), Stage: a, Key: []byte(a.derive("secrets")),
+		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: a.reserved(), Log: a.tap.Logger(a.log),
 	})
 	return a.rooms.deploys.Start(ctx)
 }
@@ -53,6 +53,11 @@ func (a *App) openController(gate *web.Gate) *controller.Door {
 		PublicURL: a.c.PublicURL, Key: []byte(a.derive("log streams")), MaxBody: a.c.BodyLimit,
 	})
 	return a.controller
+}
+
+// reserved are names in functions' environment that the server sets itself.
+func (a *App) reserved() []string {
+	return append(slices.Collect(maps.Keys(a.workerEnvironment())), "PATH", "HOME", "TMPDIR", "LANG", "TZ", "USER", "MALLOC_ARENA_MAX", "STRIPE_API_BASE")
 }
 
 // letThrough lets other users of the machine pass through the data folder, without a look at it, when we are root:
@@ -156,12 +161,39 @@ func (s *staged) Switch() (drained func(context.Context) error) {
 	return drained
 }
 
-// Close implements deploys.Ready.
+// Close implements deploys.Ready. A request may just have found a file of the site, so it stays open for some versions more.
 func (s *staged) Close() {
 	stopPools(s.pools)
 	if s.site != nil {
-		s.site.Stop()
+		s.app.sites.retire(s.site)
 	}
+}
+
+// sites are those of the versions before.
+type sites struct {
+	mu  sync.Mutex
+	old []*static.Door
+}
+
+// keptSites is how many sites stay open.
+const keptSites = 2
+
+func (o *sites) retire(d *static.Door) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.old = append(o.old, d); len(o.old) > keptSites {
+		o.old[0].Stop()
+		o.old = o.old[1:]
+	}
+}
+
+func (o *sites) stop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.old {
+		d.Stop()
+	}
+	o.old = nil
 }
 
 // clock is the timers that run. A tick is one start whichever of two sees it, so that they may overlap.

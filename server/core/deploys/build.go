@@ -234,7 +234,9 @@ func (s *Service) tidy(ctx context.Context) {
 	defer s.give()
 	entries, err := os.ReadDir(s.versions())
 	for _, e := range entries {
-		if !slices.Contains(digests, e.Name()) {
+		info, gone := e.Info()
+		draft := strings.HasPrefix(e.Name(), ".") && gone == nil && time.Since(info.ModTime()) < unusedAge // another server's, perhaps
+		if !slices.Contains(digests, e.Name()) && !draft {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(s.versions(), e.Name())))
 		}
 	}

@@ -46,17 +46,12 @@ func (s *Service) Begin(ctx context.Context, by string, files []File) (job strin
 	return s.begin(ctx, by, "deploy", func(context.Context, func(string)) (*int64, error) { return &id, nil })
 }
 
-// Rollback makes an earlier version live again: nil is the one that was live before. Version 0 is the
+// Rollback makes an earlier version live again: nil is the one below the live one. Version 0 is the
 // server's own folder. Data, schema and secrets stay as they are. It returns the job.
 func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job string, err error) {
 	return s.begin(ctx, by, "rollback", func(ctx context.Context, say func(string)) (*int64, error) {
 		if version == nil {
-			var before release
-			err := s.c.DB.Get(ctx, &before, sqlBefore)
-			if fault.Is(err, "pg.no_rows") { // nothing but the first deploy
-				return nil, nil
-			}
-			return before.Version, err
+			return s.before(ctx)
 		}
 		if *version == 0 {
 			return nil, nil
@@ -68,6 +63,23 @@ func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job 
 		}
 		return version, err
 	})
+}
+
+// before is the version below the live one; nil is the server's own folder.
+func (s *Service) before(ctx context.Context) (*int64, error) {
+	live, err := s.newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if live.Version == nil {
+		return nil, fault.New(fault.Invalid, "deploys.nothing_before", "the server's own folder is live, and nothing was before it; say which version you want")
+	}
+	var version int64
+	err = s.c.DB.Get(ctx, &version, sqlBefore, *live.Version)
+	if fault.Is(err, "pg.no_rows") {
+		return nil, nil
+	}
+	return &version, err
 }
 
 // restart makes the live version live again, with what has changed around it.

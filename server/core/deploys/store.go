@@ -39,15 +39,14 @@ FROM app._deploy_version v WHERE EXISTS (SELECT FROM app._deploy_release r WHERE
 
 	sqlRelease = `INSERT INTO app._deploy_release (version, reason, made_by) VALUES ($1, $2, $3) RETURNING seq`
 
-	sqlBefore = `
-SELECT seq, version FROM app._deploy_release
-WHERE seq < (SELECT max(seq) FROM app._deploy_release)
-  AND version IS DISTINCT FROM (SELECT version FROM app._deploy_release ORDER BY seq DESC LIMIT 1)
-  AND reason <> 'rollback' ORDER BY seq DESC LIMIT 1`
+	sqlBefore = `SELECT version FROM app._deploy_release WHERE version < $1 ORDER BY version DESC LIMIT 1`
 
 	sqlNotify = `SELECT pg_notify($1, $2)`
 
 	sqlAddUpload = `INSERT INTO app._deploy_upload (id, made_by) VALUES ($1, $2)`
+
+	sqlExpected = `
+SELECT EXISTS (SELECT FROM app._deploy_upload WHERE id = $1 AND version IS NULL AND NOT taken AND made_at > now() - interval '1 hour')`
 
 	sqlReceived = `UPDATE app._deploy_upload SET version = $2, problem = $3 WHERE id = $1 AND version IS NULL AND NOT taken`
 
@@ -76,7 +75,8 @@ FROM app._deploy_job WHERE id = $1`
   SELECT id FROM app._deploy_job ORDER BY made_at DESC LIMIT 50)`
 
 	sqlForgetReleases = `
-DELETE FROM app._deploy_release WHERE seq NOT IN (SELECT seq FROM app._deploy_release ORDER BY seq DESC LIMIT $1)`
+DELETE FROM app._deploy_release WHERE seq NOT IN (
+  SELECT max(seq) FROM app._deploy_release GROUP BY version ORDER BY max(seq) DESC LIMIT $1)`
 
 	sqlForgetVersions = `
 DELETE FROM app._deploy_version v WHERE made_at < now() - $1 * interval '1 second'
@@ -182,8 +182,11 @@ func (s store) tidy(ctx context.Context, releases int, age time.Duration) (diges
 		sql  string
 		args []any
 	}{
-		{sqlForgetUploads, nil}, {sqlForgetJobs, nil}, {sqlForgetReleases, []any{releases}},
-		{sqlForgetVersions, []any{int64(age.Seconds())}}, {sqlForgetBlobs, []any{int64(age.Seconds())}},
+		{sqlForgetUploads, nil},
+		{sqlForgetJobs, nil},
+		{sqlForgetReleases, []any{releases}},
+		{sqlForgetVersions, []any{int64(age.Seconds())}},
+		{sqlForgetBlobs, []any{int64(age.Seconds())}},
 	} {
 		if _, err := s.db.Exec(ctx, step.sql, step.args...); err != nil {
 			return nil, err

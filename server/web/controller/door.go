@@ -122,11 +122,11 @@ func token(r *http.Request) string {
 	return ""
 }
 
-// fail writes an error. Wire: where skycli expects a list it shows a message only with a status of 500 and more.
+// fail writes an error. Wire: of what it asks for with GET, skycli shows a message only with a status of 500 and more.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
 	we := web.Describe(r, err)
 	status := we.Status
-	if r.Method == http.MethodGet && isSkycli(r) && status < 500 && strings.TrimSuffix(r.URL.Path, "/") == "/v2/apps" {
+	if r.Method == http.MethodGet && isSkycli(r) && status < 500 {
 		status = http.StatusInternalServerError
 	}
 	web.WriteJSON(w, status, map[string]any{"detail": we.Message, "error": we})
