@@ -138,7 +138,7 @@ func TestLoad_OldSettingsNeverStopIt(t *testing.T) {
 	t.Parallel()
 	old := []string{
 		"DB_IMPL_NAME", "pq", "ACCESS_CONRTOL", "role", "TOKEN_STORE", "redis", "TOKEN_STORE_PATH", "redis://localhost", "TOKEN_STORE_PREFIX", "x",
-		"TOKEN_STORE_SECRET", "hush", "TOKEN_STORE_EXPIRY", "0", "ASSET_STORE", "fs", "ASSET_STORE_PUBLIC", "NO", "CLOUD_ASSET_HOST", "",
+		"TOKEN_STORE_SECRET", "hush", "TOKEN_STORE_EXPIRY", "0", "ASSET_STORE", "fs", "ASSET_STORE_PUBLIC", "NO", "CLOUD_ASSET_HOST", "", "ASSET_STORE_S3_URL_PREFIX", "https://cdn.example",
 		"APNS_ENABLE", "NO", "APNS_ENV", "sandbox", "APNS_CERTIFICATE_PATH", "./c.pem", "GCM_ENABLE", "NO", "GCM_APIKEY", "x", "FCM_ENABLE", "NO",
 		"FCM_TYPE", "server_key", "BAIDU_ENABLE", "NO", "ZMQ_TIMEOUT", "30", "ZMQ_MAX_BOUNCE", "10", "SLAVE", "yes", "LOG_LEVEL", "warning",
 		"LOG_LEVEL_PLUGIN", "debug", "LOG_FORMATTER", "json", "SENTRY_DSN", "https://a:b@sentry.example/1", "SENTRY_LEVEL", "error",
@@ -148,7 +148,7 @@ func TestLoad_OldSettingsNeverStopIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"TOKEN_STORE", "TOKEN_STORE_PATH", "TOKEN_STORE_PREFIX", "TOKEN_STORE_SECRET", "USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "SLAVE"}
+	want := []string{"TOKEN_STORE", "TOKEN_STORE_PATH", "TOKEN_STORE_PREFIX", "TOKEN_STORE_SECRET", "USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "ASSET_STORE_S3_URL_PREFIX", "SLAVE"}
 	if diff := cmp.Diff(want, got.Unused); diff != "" {
 		t.Error(diff)
 	}

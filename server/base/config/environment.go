@@ -245,7 +245,7 @@ func (l *Log) readLevel(v *variables) {
 func (c *Config) readUnused(v *variables) {
 	for _, name := range []string{
 		"TOKEN_STORE", "TOKEN_STORE_PATH", "TOKEN_STORE_PREFIX", "TOKEN_STORE_SECRET",
-		"USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "CLOUD_ASSET_HOST",
+		"USER_AUDIT_TRAIL_HANDLER_URL", "SENTRY_DSN", "CLOUD_ASSET_HOST", "ASSET_STORE_S3_URL_PREFIX",
 	} {
 		if _, ok := v.get(name); ok {
 			c.Unused = append(c.Unused, name)
