@@ -76,3 +76,22 @@ func (a *App) startCluster(ctx context.Context, log *slog.Logger) error {
 	}()
 	return nil
 }
+
+// Database is the private cluster without a server, for a process whose children serve.
+type Database struct{ *App }
+
+// StartCluster runs the private cluster until Stop.
+func StartCluster(ctx context.Context, c *config.Config, log *slog.Logger) (Database, error) {
+	a := newApp(c, log)
+	return Database{a}, a.open(ctx, func(ctx context.Context) error { return a.startCluster(ctx, log) })
+}
+
+// URL is where servers find it. It is a secret.
+func (d Database) URL() string { return d.databaseURL() }
+
+// Stop ends it; no server may need it any more.
+func (d Database) Stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), Grace)
+	defer cancel()
+	d.App.Stop(ctx)
+}

@@ -30,9 +30,10 @@ type development struct {
 
 	draining atomic.Bool
 	mu       sync.Mutex
-	conns    map[net.Conn]bool
+	conns    map[net.Conn]bool // with a request or without
+	late     bool              // connections without one are not waited for
 	gone     bool
-	empty    chan struct{} // closed when the last connection has gone, while draining
+	empty    chan struct{} // closed when there is nobody to wait for, while draining
 }
 
 // Develop is Start for those who write the app: what is saved in the folders of the functions and of the site is live at once,
@@ -196,6 +197,9 @@ func (d *development) servePage(site *static.Door, w http.ResponseWriter, r *htt
 	d.live.Page(w, r, func(w http.ResponseWriter, r *http.Request) { site.Serve(w, r, f) })
 }
 
+// settled is how long a connection may rest before it is cut when another process has taken over.
+const settled = 3 * time.Second
+
 // serve counts the server's connections, and tells clients to leave while it drains.
 func (d *development) serve(s *http.Server) {
 	s.RegisterOnShutdown(d.live.Stop) // its answers have no end
@@ -210,18 +214,25 @@ func (d *development) serve(s *http.Server) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		switch state {
-		case http.StateNew:
+		case http.StateNew, http.StateIdle:
+			d.conns[c] = false
+		case http.StateActive:
 			d.conns[c] = true
 		case http.StateClosed, http.StateHijacked:
 			delete(d.conns, c)
-			d.check()
 		}
+		d.check()
 	}
 }
 
-// check tells that the last connection has gone. d.mu is held.
+// check tells that nobody needs this process any more. d.mu is held.
 func (d *development) check() {
-	if d.draining.Load() && len(d.conns) == 0 && !d.gone {
+	for _, active := range d.conns {
+		if active || !d.late {
+			return
+		}
+	}
+	if d.draining.Load() && !d.gone {
 		d.gone = true
 		close(d.empty)
 	}
@@ -230,16 +241,22 @@ func (d *development) check() {
 // drains says whether another process has taken over.
 func (d *development) drains() bool { return d != nil && d.draining.Load() }
 
-// Drain leaves the address to another process that listens on the same socket, and waits until ctx ends for clients to
-// leave: each answer tells them to. Without it a client that keeps its connection would send its next request into a closed one.
+// Drain leaves the address to another process that listens on the same socket, and waits until ctx ends for requests to be
+// answered and clients to leave: each answer tells them to. A client that kept its connection would send its next request
+// into a closed one. Those that have rested for 3 seconds are not waited for.
 func (a *App) Drain(ctx context.Context) {
 	d := a.dev
 	d.draining.Store(true)
 	_ = a.listener.Close() // the socket stays open elsewhere
 	d.live.Stop()
-	d.mu.Lock()
-	d.check()
-	d.mu.Unlock()
+	look := func(late bool) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.late = late
+		d.check()
+	}
+	look(false)
+	defer time.AfterFunc(settled, func() { look(true) }).Stop()
 	select {
 	case <-d.empty:
 	case <-ctx.Done():

@@ -4,11 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"crema/server/app"
 	"crema/server/base/config"
+	"crema/server/base/fault"
 	"crema/server/base/telemetry"
+	"crema/server/cli/rebuild"
 )
 
 type devCommand struct{}
@@ -21,12 +26,65 @@ func (devCommand) Run(env *environment) error {
 	}
 	level := max(c.Log.Level, slog.LevelInfo)
 	log := telemetry.NewLogger(env.errs, level, c.Log.Format)
-	start := func(ctx context.Context) (*app.App, error) { return app.Develop(ctx, c, log, env.fns, nil) }
-	return env.serve(log, start, func(a *app.App, ready string) {
-		log.Info("ready", "url", a.URL(), "after", ready)
-		telemetry.Flush(log)
-		env.welcome(c, a.URL(), ready)
-	})
+	parent, err := rebuild.Inherited()
+	if err != nil {
+		return err
+	}
+	if program := rebuild.Program(); parent == nil && program != "" {
+		return env.supervise(c, log, program)
+	}
+	s := served{ready: func(a *app.App, after string) {
+		if parent != nil {
+			parent.Ready()
+		}
+		if parent == nil || parent.First {
+			log.Info("ready", "url", a.URL(), "after", after)
+			telemetry.Flush(log)
+			env.welcome(c, a.URL(), after)
+		}
+	}}
+	var l net.Listener
+	if parent != nil {
+		env.started = parent.Since
+		l, s.over = parent.Listener, parent.Over()
+	}
+	s.start = func(ctx context.Context) (*app.App, error) { return app.Develop(ctx, c, log, env.fns, l) }
+	return env.serve(log, s)
+}
+
+// supervise runs the server as a child, so that another one can take over when functions in Go have changed. What outlives
+// them is this process's: the address and the private PostgreSQL.
+func (e *environment) supervise(c *config.Config, log *slog.Logger, program string) error {
+	forgetLibpq()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	l, err := app.Listen(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }() // nothing was accepted here
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return fault.New(fault.Internal, "cli.no_socket", "HOST is not an address of TCP")
+	}
+	r := rebuild.Config{Since: e.started, Program: program, Folder: c.FunctionsDir, Args: os.Args[1:], Listener: tcp, Log: log}
+	if c.DatabaseURL == "" {
+		db, err := app.StartCluster(ctx, c, log)
+		if err != nil {
+			if ctx.Err() != nil { // asked to stop before it was ready
+				return nil
+			}
+			return err
+		}
+		defer db.Stop()
+		r.Env, r.Broken = []string{"DATABASE_URL=" + db.URL()}, db.Failed()
+	}
+	code, err := rebuild.Run(ctx, r)
+	telemetry.Flush(log)
+	if err == nil && code != exitOK {
+		err = exitStatus(code)
+	}
+	return err
 }
 
 func (e *environment) welcome(c *config.Config, url, ready string) {

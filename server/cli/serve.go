@@ -29,22 +29,28 @@ func (serveCommand) Run(env *environment) error {
 	if len(c.Unused) > 0 {
 		log.Warn("these settings of Skygear do nothing here", "names", c.Unused)
 	}
-	start := func(ctx context.Context) (*app.App, error) { return app.Start(ctx, c, log, env.fns) }
-	return env.serve(log, start, func(a *app.App, ready string) {
-		log.Info("ready", "url", a.URL(), "after", ready)
+	return env.serve(log, served{
+		start: func(ctx context.Context) (*app.App, error) { return app.Start(ctx, c, log, env.fns) },
+		ready: func(a *app.App, after string) { log.Info("ready", "url", a.URL(), "after", after) },
 	})
 }
 
-// serve starts the app, tells ready once its first page is served, and stops it on a signal or when
-// it fails.
-func (e *environment) serve(log *slog.Logger, start func(context.Context) (*app.App, error), ready func(a *app.App, after string)) error {
+// served is an app to serve.
+type served struct {
+	start func(context.Context) (*app.App, error)
+	ready func(a *app.App, after string) // its first page was served
+	over  <-chan struct{}                // closed when another process has taken its address over; nil: none does
+}
+
+// serve starts an app, and stops it on a signal, when it is over or when it fails.
+func (e *environment) serve(log *slog.Logger, s served) error {
 	forgetLibpq()
 	// Only what uses a default logger by itself, such as an HTTP server, goes through this one.
 	slog.SetDefault(log)
 	defer holdHeapRoom()()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a, err := start(ctx)
+	a, err := s.start(ctx)
 	if err != nil {
 		telemetry.Flush(log)
 		if ctx.Err() != nil { // asked to stop before it was ready
@@ -55,8 +61,12 @@ func (e *environment) serve(log *slog.Logger, start func(context.Context) (*app.
 	if err := firstPage(ctx, a.URL()); err != nil {
 		log.Warn("the first page was not served", "error", err)
 	}
-	ready(a, e.sinceStart())
+	s.ready(a, e.sinceStart())
 	select {
+	case <-s.over:
+		leave, cancel := context.WithTimeout(ctx, time.Minute)
+		a.Drain(leave)
+		cancel()
 	case <-ctx.Done():
 		log.Info("stopping")
 	case err = <-a.Failed():

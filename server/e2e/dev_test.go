@@ -1,11 +1,15 @@
 package e2e
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,4 +140,71 @@ func TestServe_AddsNothingToPages(t *testing.T) {
 	if got := get(t, s.URL+"/_dev/reload.js"); strings.Contains(got, "EventSource") {
 		t.Errorf("the script is there: %s", got)
 	}
+}
+
+// TestDev_GoFunctionsAreBuiltAgain edits a function in Go while clients call it.
+func TestDev_GoFunctionsAreBuiltAgain(t *testing.T) {
+	t.Parallel()
+	dir := freshCopy(t)
+	for _, name := range []string{"shipping.py", "roasting.js"} { // not needed here
+		if err := os.Remove(filepath.Join(dir, "lambdas", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	path := filepath.Join(dir, "lambdas", "echo.go")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	calls, load := callAll(ctx, t, s)
+	defer load.Wait()
+	defer cancel()
+
+	save(t, path, strings.Replace(string(text), "return in, nil", "return in", 1))
+	until(t, s, "the mistake", func() bool {
+		return strings.Contains(s.Log(), `"file":"lambdas/echo.go","line":`) && strings.Contains(s.Log(), `"the functions stay as they were","language":"go"`)
+	})
+	begin := time.Now()
+	save(t, path, strings.Replace(string(text), "return in, nil", `in.Message += "!"; return in, nil`, 1))
+	pause := time.NewTicker(20 * time.Millisecond)
+	defer pause.Stop()
+	for !strings.Contains(lambda(t, s, "echo", `{"message":"a"}`).Body, `"a!"`) {
+		if <-pause.C; time.Since(begin) > 3*time.Minute {
+			t.Fatalf("the change is not live after 3 minutes:\n%s", s.Log())
+		}
+	}
+	t.Logf("a function in Go is live %v after it was saved, %d calls meanwhile", time.Since(begin).Round(time.Millisecond), calls.Load())
+	after := calls.Load() + 100
+	until(t, s, "calls after the change", func() bool { return calls.Load() > after })
+}
+
+// callAll keeps calling until ctx ends. A call that is not answered is an error.
+func callAll(ctx context.Context, t *testing.T, s *testkit.Server) (*atomic.Int64, *sync.WaitGroup) {
+	t.Helper()
+	var calls atomic.Int64
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: i%2 == 1}}
+			defer client.CloseIdleConnections()
+			pause := time.NewTicker(5 * time.Millisecond)
+			defer pause.Stop()
+			for ; ctx.Err() == nil; <-pause.C {
+				resp, err := client.Post(s.URL+"/lambda/echo", "application/json", strings.NewReader(`{"message":"a"}`))
+				if err != nil {
+					t.Errorf("a call was lost: %v", err)
+					return
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close() // it was read
+				if err != nil || resp.StatusCode != http.StatusOK {
+					t.Errorf("a call was lost: %s, %v", resp.Status, err)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	return &calls, &all
 }
