@@ -152,7 +152,7 @@ need_clients() {
   done
 }
 
-# python_for old|new: a Python that runs that client and makes virtual environments. The test that skips
+# python_for old|new|plugin: a Python that runs that client and makes virtual environments. The test that skips
 # without one (server/e2e/clients/python_test.go) looks in the same way.
 python_for() {
   local name fit='(3, 10) <= v'
@@ -171,10 +171,10 @@ need_python() {
   install "Python, for the tests with the real Python clients" "python3 python3-venv" python@3.11
 }
 
-# The pinned Python packages of the test clients, an old and a new set, each in an environment of its own.
+# The pinned Python packages of the test clients, an old and a new set and those of plugins, each in an environment of its own.
 need_venvs() {
   local which python file dir
-  for which in old new; do
+  for which in old new plugin; do
     file=server/e2e/clients/requirements-$which.txt
     dir=server/e2e/clients/.venv-$which
     cmp -s "$file" "$dir/requirements.txt" && "$dir/bin/python" -c '' 2>/dev/null && continue
@@ -185,7 +185,7 @@ need_venvs() {
     say "Installing the Python packages that $file pins: test clients."
     rm -rf "$dir"
     if "$python" -m venv "$dir" && "$dir/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --no-deps --only-binary :all: --require-hashes -r "$file" >&2; then
+      --no-deps --only-binary :all: --no-binary skygear,python-json-logger --require-hashes -r "$file" >&2; then
       cp "$file" "$dir/requirements.txt"
     else
       rm -rf "$dir"

@@ -203,7 +203,7 @@ func (a *App) switchTo(own []lambda.Function, alone *functions.Set) (drained fun
 
 // mix puts what plugins offer beside the functions of the version, which come first.
 func (a *App) mix(offered []lambda.Function) (set *functions.Set, kept []lambda.Function, err error) {
-	all, problems := functions.Merge(a.mixture.own, offered)
+	all, problems := functions.Merge(a.mixture.own, a.told(offered))
 	for _, err := range problems {
 		a.log.Error("a function of a plugin was left out", "error", fault.From(err).Message)
 	}

@@ -45,7 +45,7 @@ func needVenv(t *testing.T, which string) string {
 // unfit says why no Python here can run a client. .ci/needs.sh decides it in the same way.
 func unfit(which string) string {
 	fit := "(3, 10) <= v"
-	if which == "old" {
+	if which != "new" {
 		fit = "(3, 10) <= v < (3, 12)"
 	}
 	for _, name := range []string{"python3.11", "python3.10", "python3"} {
