@@ -104,7 +104,7 @@ func (d deployCommand) Run(env *environment) error {
 
 type rollbackCommand struct {
 	target
-	Version *int64 `placeholder:"N" help:"Which version; without it, the one that was live before. 0 is the server's own folder."`
+	Version *int64 `arg:"" optional:"" help:"Which version; without it, the one below the live one. 0 is the server's own folder."`
 }
 
 // Run makes an earlier version live.

@@ -100,13 +100,13 @@ func TestDeploy_OnTwoServers(t *testing.T) {
 	crema("rollback")
 	t.Logf("rolled back after %v, the start of the command included", time.Since(begun))
 	everywhere("first")
-	if out, err := one.Run(t, "rollback", "--version=99", "--server="+one.URL, "--app=test"); err == nil || !strings.Contains(out, "no version 99") {
+	if out, err := one.Run(t, "rollback", "99", "--server="+one.URL, "--app=test"); err == nil || !strings.Contains(out, "no version 99") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if out := crema("versions"); !strings.Contains(out, "live") {
 		t.Error(out)
 	}
-	crema("rollback", "--version=0")
+	crema("rollback", "0")
 	everywhere(folder)
 }
 

@@ -1,0 +1,179 @@
+package controller_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"crema/server/base/telemetry"
+	"crema/server/core/deploys"
+	"crema/server/core/deploys/operators"
+	"crema/server/testkit"
+	"crema/server/web"
+	"crema/server/web/controller"
+)
+
+const master = "the-master-key"
+
+type nothing struct{}
+
+func (nothing) Prepare(context.Context, deploys.Version, func(string)) (deploys.Ready, error) {
+	return nothing{}, nil
+}
+
+func (nothing) Switch() func(context.Context) error {
+	return func(context.Context) error { return nil }
+}
+func (nothing) Close() {}
+
+func serve(t *testing.T) *httptest.Server {
+	t.Helper()
+	db := testkit.DB(t)
+	rooms := deploys.New(deploys.Config{DB: db, Dir: t.TempDir(), Stage: nothing{}, Key: make([]byte, 32)})
+	if err := rooms.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(rooms.Stop)
+	door := controller.New(controller.Config{
+		App: "coffee", Deploys: rooms, Operators: operators.New(operators.Config{DB: db, MasterKey: master}),
+		Gate: web.NewGate("api", master, nil), Tap: telemetry.NewTap(), Key: []byte("key"), MaxBody: 1 << 20,
+	})
+	r := chi.NewRouter()
+	door.Register(r)
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
+	t.Cleanup(door.Stop)
+	return s
+}
+
+func ask(t *testing.T, method, url, authorization, agent, body string) (int, map[string]any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", authorization)
+	r.Header.Set("User-Agent", agent)
+	return do(t, r)
+}
+
+func do(t *testing.T, r *http.Request) (int, map[string]any) {
+	t.Helper()
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer map[string]any
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+	}
+	return res.StatusCode, answer
+}
+
+const skycli = "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)"
+
+func TestDoor_AsksForAToken(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, scheme := range []string{"Token ", "JWT ", "Bearer "} {
+		if status, answer := ask(t, http.MethodGet, s.URL+"/v2/apps/", scheme+master, skycli, ""); status != 200 || answer["count"] != 1.0 {
+			t.Errorf("%s: %d %v", scheme, status, answer)
+		}
+	}
+	for agent, want := range map[string]int{skycli: 500, "crema": 401} { // skycli shows the message of a 500 only
+		if status, answer := ask(t, http.MethodGet, s.URL+"/v2/apps/", "Token wrong", agent, ""); status != want || answer["detail"] == nil {
+			t.Errorf("%s: %d %v", agent, status, answer)
+		}
+	}
+	for _, path := range []string{"/v2/apps/coffee/build_jobs", "/v2/apps/coffee/deploys", "/v2/apps/coffee/rollback", "/v2/tokens"} {
+		if status, _ := ask(t, http.MethodPost, s.URL+path, "", "crema", "{}"); status != 401 {
+			t.Errorf("%s without a token: %d", path, status)
+		}
+	}
+	if status, answer := ask(t, http.MethodPost, s.URL+"/v2/apps/tea/build_jobs", "Token "+master, skycli, "{}"); status != 404 {
+		t.Errorf("another app: %d %v", status, answer)
+	}
+}
+
+func TestDoor_RefusesALogInAsSkycliShowsIt(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	status, answer := ask(t, http.MethodPost, s.URL+"/v2/auth/login/", "", skycli, `{"username": "a@example.com", "password": "wrong"}`)
+	if list, _ := answer["non_field_errors"].([]any); status != 401 || len(list) != 1 {
+		t.Errorf("%d %v", status, answer)
+	}
+}
+
+// An archive that is cut is taken, and refused at the next step; skycli has to wait before it sends one.
+func TestDoor_TellsACutArchiveLater(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	begun := time.Now()
+	status, answer := ask(t, http.MethodPost, s.URL+"/v2/apps/coffee/artifacts/upload", "Token "+master, skycli, "")
+	if took := time.Since(begun); status != 200 || took < 250*time.Millisecond {
+		t.Fatalf("%d after %v: %v", status, took, answer)
+	}
+	upload, _ := answer["upload_request"].(map[string]any)
+	target, _ := upload["url"].(string)
+	fields, _ := upload["fields"].(map[string]any)
+	if key, _ := fields["key"].(string); !strings.HasPrefix(key, "coffee/") || !strings.HasPrefix(target, s.URL) {
+		t.Fatalf("%v", answer)
+	}
+	if status, answer := do(t, form(t, target)); status != 204 {
+		t.Errorf("the upload: %d %v", status, answer)
+	}
+	body := `{"artifact_request": "` + answer["artifact_request"].(string) + `"}`
+	if status, answer := ask(t, http.MethodPost, s.URL+"/v2/apps/coffee/artifacts", "Token "+master, skycli, body); status != 400 || !strings.Contains(answer["detail"].(string), "did not arrive whole") {
+		t.Errorf("%d %v", status, answer)
+	}
+	if status, _ := do(t, form(t, s.URL+"/v2/uploads/unknown")); status != 404 {
+		t.Errorf("an upload that nobody has announced: %d", status)
+	}
+}
+
+// form is an archive of ten bytes, as skycli sends it: a part without a filename.
+func form(t *testing.T, target string) *http.Request {
+	t.Helper()
+	var buf bytes.Buffer
+	w := multipart.NewWriter(&buf)
+	part, err := w.CreatePart(map[string][]string{"Content-Disposition": {`form-data; name="file"`}, "Content-Type": {"application/octet-stream"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = part.Write([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target, &buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	return r
+}
+
+func TestDoor_SignsStreams(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, token := range []string{"", "9999999999.00", "1.00"} {
+		if status, _ := ask(t, http.MethodGet, s.URL+"/v2/log-stream?token="+token, "", "crema", ""); status != 401 {
+			t.Errorf("%q: %d", token, status)
+		}
+	}
+}
