@@ -29,6 +29,8 @@ type row struct {
 	sent  []cell  // the same before fields that the actor may not write were taken out
 	out   *Record // what is stored now; its presence means done
 	err   *fault.Error
+
+	trusted []string // fields that are written whatever their rules say
 }
 
 // cell is a value for a column: its text, or NULL when not given.

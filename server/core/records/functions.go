@@ -3,6 +3,7 @@ package records
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"crema/server/base/fault"
@@ -237,4 +238,42 @@ func valueForFunction(value any) any {
 		return json.RawMessage(appendValue(nil, v))
 	}
 	return value
+}
+
+// Permitted returns r without the changes that rules about fields forbid the caller, as a save would take it. stored is the record
+// as it is, nil for a new one. With atomic it fails with records.field_denied instead. Fields that the type does not have yet stay:
+// the save judges them. It is for functions that run before the save and must see nothing else.
+func (s *Service) Permitted(ctx context.Context, r, stored *Record, atomic bool) (*Record, error) {
+	snap, err := s.schema.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	actor, t := acl.FromContext(ctx), snap.Type(r.Type)
+	if t == nil || !t.Guarded || actor.Master() {
+		return r, nil
+	}
+	before := stored
+	if before == nil { // who creates a record owns it
+		before = &Record{Owner: actor.UserID, Fields: r.Fields}
+	}
+	h, refused, permitted := before.holder(), []string(nil), *r
+	permitted.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f Field) bool {
+		c := t.Column(f.Name)
+		if c == nil || acl.AllowsField(c.Rules, actor, acl.WriteField, h) {
+			return false
+		}
+		if stored != nil && !differ(before.Get(f.Name), f.Value) && acl.AllowsField(c.Rules, actor, acl.ReadField, h) {
+			return false
+		}
+		refused = append(refused, f.Name)
+		return true
+	})
+	if atomic && refused != nil {
+		return nil, fieldsDenied(refused)
+	}
+	return &permitted, nil
+}
+
+func fieldsDenied(names []string) *fault.Error {
+	return fault.New(fault.ArgumentDenied, "records.field_denied", "you may not write the fields %q", names).With("arguments", names)
 }

@@ -137,9 +137,10 @@ func SplitID(id string) (typ, key string, ok bool) {
 
 // Item is one entry of a save: a record, or why it could not be read.
 type Item struct {
-	ID     string // "type/key"; "" when it was missing or malformed
-	Record *Record
-	Err    *fault.Error
+	ID      string // "type/key"; "" when it was missing or malformed
+	Record  *Record
+	Err     *fault.Error
+	Trusted []string // fields that are written whatever their rules say: functions set them, not the caller
 }
 
 // SaveRequest asks to create or update records.

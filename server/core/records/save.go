@@ -39,7 +39,7 @@ func (s *Service) save(ctx context.Context, req SaveRequest) ([]Result, error) {
 	}
 	b := newBatch(sc, len(req.Items), req.Atomic)
 	for i, item := range req.Items {
-		b.rows[i] = row{id: item.ID, rec: item.Record, err: item.Err}
+		b.rows[i] = row{id: item.ID, rec: item.Record, err: item.Err, trusted: item.Trusted}
 		if item.ID == "" && item.Record != nil {
 			b.rows[i].id = item.Record.ID()
 		}
@@ -455,14 +455,15 @@ func (g *group) judgeRow(r *row, stored *Record) {
 	var refused []string
 	r.cells = make([]cell, 0, len(r.sent))
 	for _, c := range r.sent {
-		if !slices.Contains(g.trusted, c.col.Name) && g.forbids(&c, h) && (c.changes(stored) || g.hides(&c, h)) {
+		trusted := slices.Contains(g.trusted, c.col.Name) || slices.Contains(r.trusted, c.col.Name)
+		if !trusted && g.forbids(&c, h) && (c.changes(stored) || g.hides(&c, h)) {
 			refused = append(refused, c.col.Name)
 			continue
 		}
 		r.cells = append(r.cells, c)
 	}
 	if g.atomic && refused != nil {
-		r.err = fault.New(fault.ArgumentDenied, "records.field_denied", "you may not write the fields %q", refused).With("arguments", refused)
+		r.err = fieldsDenied(refused)
 	}
 }
 
@@ -485,7 +486,12 @@ func (c *cell) changes(stored *Record) bool {
 	if !c.given || old == nil {
 		return c.given || old != nil
 	}
+	return differ(old, c.stored())
+}
+
+// differ compares what two values are on the wire.
+func differ(x, y any) bool {
 	var a, b any
-	errA, errB := json.Unmarshal(appendValue(nil, old), &a), json.Unmarshal(appendValue(nil, c.stored()), &b)
+	errA, errB := json.Unmarshal(appendValue(nil, x), &a), json.Unmarshal(appendValue(nil, y), &b)
 	return errA != nil || errB != nil || !reflect.DeepEqual(a, b)
 }

@@ -40,7 +40,8 @@ func (s *Service) Delete(ctx context.Context, req records.IDsRequest, remove fun
 	if err != nil {
 		return nil, err
 	}
-	return results, s.gone(ctx, req.Atomic, results, stored)
+	s.gone(ctx, req.Atomic, results, stored)
+	return results, nil
 }
 
 // removeOthers deletes what no hook refused and gives the results in the order of the request.
@@ -66,20 +67,13 @@ func (s *Service) removeOthers(ctx context.Context, req records.IDsRequest, refu
 }
 
 // gone runs the hooks after the delete.
-func (s *Service) gone(ctx context.Context, atomic bool, results []records.Result, stored map[string]*records.Record) error {
-	failed := map[string]*fault.Error{}
+func (s *Service) gone(ctx context.Context, atomic bool, results []records.Result, stored map[string]*records.Record) {
 	for i, r := range results {
 		record := stored[r.ID]
 		if r.Err != nil || record == nil {
 			continue
 		}
-		if _, err := s.through(ctx, s.of(record.Type, lambda.OnAfterDelete), subject{record: record}); err != nil {
-			failed[r.ID] = err
-			results[i] = records.Result{ID: r.ID, Err: err}
-		}
+		_, err := s.through(ctx, s.of(record.Type, lambda.OnAfterDelete), subject{record: record})
+		s.show(ctx, &results[i], err, atomic)
 	}
-	if atomic {
-		return atomically(failed)
-	}
-	return nil
 }

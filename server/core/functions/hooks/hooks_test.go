@@ -25,6 +25,7 @@ import (
 // world is a records room with hooks around it.
 type world struct {
 	records *records.Service
+	schema  *schema.Service
 	hooks   *hooks.Service
 	mu      sync.Mutex
 	heard   []string // what hooks have seen
@@ -38,7 +39,7 @@ func newWorld(t *testing.T, fns func(w *world) []lambda.Function) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(sc.Stop)
-	w := &world{hooks: hooks.New(slog.New(slog.DiscardHandler))}
+	w := &world{schema: sc, hooks: hooks.New(slog.New(slog.DiscardHandler))}
 	w.records = records.New(records.Config{DB: db, Schema: sc, DevMode: true, Hooks: w.hooks})
 	service, err := functions.New(functions.Config{
 		Log: slog.New(slog.DiscardHandler), Records: func(a acl.Actor) lambda.Records { return records.ForFunctions(w.records, a) },
@@ -182,6 +183,62 @@ func TestHooks_AroundSaves(t *testing.T) {
 	expect("no hooks here", describe(w.save(t, "ann", false, item("cup/2", `"a":1`))), `{"_id":"cup/2","_type":"record","_access":null,"a":1}`, "")
 }
 
+// Rules about fields bind the caller: hooks do not see what may not be written, and what they write themselves is written. After the
+// save they see what the caller may not read.
+func TestHooks_RulesAboutFieldsBindTheCaller(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(w *world) []lambda.Function {
+		return []lambda.Function{
+			lambda.BeforeSave("order", "total", func(_ context.Context, _ *lambda.Call, r, _ *lambda.Record) error {
+				w.hear("before %v %v", r.Fields["price"], r.Fields["total"])
+				r.Fields["total"] = r.Fields["bags"].(float64) * 1000
+				if price, ok := r.Fields["price"].(float64); ok {
+					r.Fields["price"] = price + 1
+				}
+				return nil
+			}),
+			lambda.AfterSave("order", "told", func(_ context.Context, _ *lambda.Call, r, _ *lambda.Record) error {
+				w.hear("after %v", r.Fields["total"])
+				return nil
+			}),
+		}
+	})
+	master := acl.WithActor(t.Context(), acl.Actor{UserID: "ann", Key: acl.MasterKey})
+	if _, err := w.records.Save(master, records.SaveRequest{Items: []records.Item{item("order/1", `"bags":1,"price":5,"total":1`)}}); err != nil {
+		t.Fatal(err)
+	}
+	w.said()
+	closed := acl.FieldRule{Viewer: "_any_user"}
+	if _, err := w.schema.SetFieldRules(t.Context(), []schema.FieldRule{{Type: "order", Field: "price", FieldRule: closed}, {Type: "order", Field: "total", FieldRule: closed}}); err != nil {
+		t.Fatal(err)
+	}
+	got := describe(w.save(t, "ann", false, item("order/1", `"bags":2,"price":0,"total":0`)))
+	if want := `{"_id":"order/1","_type":"record","_access":null,"bags":2}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := w.said(), "before 6 1000; after 2000"; got != want { // the price is what is stored
+		t.Errorf("hooks saw %s, want %s", got, want)
+	}
+	if got := describe(w.save(t, "ann", true, item("order/1", `"bags":3,"price":0`))); got != "records.atomic" || w.said() != "" {
+		t.Errorf("all or none: %s", got)
+	}
+	if got, want := describe(w.records.Fetch(master, records.IDsRequest{IDs: []string{"order/1"}})), `{"_id":"order/1","_type":"record","_access":null,"bags":2,"price":7,"total":2000}`; got != want {
+		t.Errorf("stored: %s, want %s", got, want)
+	}
+}
+
+// An atomic request that is done stays done and says so. Wire: skygear §3.8, T16.
+func TestHooks_AnErrorAfterAnAtomicRequestIsLogged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, beans)
+	if got := describe(w.save(t, "ann", true, item("bean/1", `"name":"late"`))); !strings.HasPrefix(got, `{"_id":"bean/1"`) {
+		t.Errorf("got %s", got)
+	}
+	if got := describe(w.records.Fetch(as(t, "ann"), records.IDsRequest{IDs: []string{"bean/1"}})); !strings.Contains(got, "LATE") {
+		t.Errorf("stored: %s", got)
+	}
+}
+
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
 func TestHooks_AroundDeletes(t *testing.T) {
@@ -214,14 +271,22 @@ func TestHooks_AroundDeletes(t *testing.T) {
 
 func TestHooks_ACircleEnds(t *testing.T) {
 	t.Parallel()
+	again := func(ctx context.Context, c *lambda.Call, r, _ *lambda.Record) error {
+		_, err := c.Records.Save(ctx, lambda.Record{ID: r.ID + "x", Fields: map[string]any{"n": 1.0}})
+		return err
+	}
 	w := newWorld(t, func(*world) []lambda.Function {
-		return []lambda.Function{lambda.AfterSave("echo", "again", func(ctx context.Context, c *lambda.Call, r, _ *lambda.Record) error {
-			_, err := c.Records.Save(ctx, lambda.Record{ID: r.ID + "x", Fields: map[string]any{"n": 1.0}})
-			return err
-		})}
+		return []lambda.Function{lambda.BeforeSave("echo", "before", again), lambda.AfterSave("ring", "after", again)}
 	})
 	results, err := w.save(t, "ann", false, item("echo/1", `"n":1`))
 	if err != nil || len(results) != 1 || results[0].Err == nil || !strings.Contains(results[0].Err.Error(), "8 levels") {
 		t.Errorf("hooks that call each other: %s", describe(results, err))
+	}
+	if got := describe(w.save(t, "ann", false, item("ring/1", `"n":1`))); !strings.HasPrefix(got, `{"_id":"ring/1"`) {
+		t.Errorf("after the save: %s", got)
+	}
+	found, err := w.records.Query(as(t, "ann"), records.Query{Type: "ring"})
+	if err != nil || len(found.Records) != 9 {
+		t.Errorf("%d records, %v", len(found.Records), err)
 	}
 }

@@ -29,7 +29,7 @@ func (s *Service) Save(ctx context.Context, req records.SaveRequest, save func(c
 	req.Items = slices.Clone(req.Items)
 	for i := range req.Items {
 		if item := &req.Items[i]; item.Err == nil && item.Record != nil && mayWrite(ctx, originals[item.Record.ID()]) {
-			if err := s.before(ctx, item, originals[item.Record.ID()]); err != nil {
+			if err := s.before(ctx, item, originals[item.Record.ID()], req.Atomic); err != nil {
 				refused[item.Record.ID()] = err
 				*item = records.Item{ID: item.Record.ID(), Err: err}
 			}
@@ -42,16 +42,22 @@ func (s *Service) Save(ctx context.Context, req records.SaveRequest, save func(c
 	if err != nil {
 		return nil, err
 	}
-	return results, s.after(ctx, req.Atomic, results, originals)
+	s.after(ctx, req, results, originals)
+	return results, nil
 }
 
-// before runs the hooks before the save of one record and puts what they changed into it.
-func (s *Service) before(ctx context.Context, item *records.Item, original *records.Record) *fault.Error {
+// before runs the hooks before the save of one record and puts what they changed into it. They see nothing that the caller may not
+// change, so rules about fields do not bind what they change.
+func (s *Service) before(ctx context.Context, item *records.Item, original *records.Record, atomic bool) *fault.Error {
 	list := s.of(item.Record.Type, lambda.OnBeforeSave)
 	if len(list) == 0 {
 		return nil
 	}
-	will := s.merged(ctx, item.Record, original)
+	sent, err := s.to.Load().records.Permitted(ctx, item.Record, original, atomic)
+	if err != nil {
+		return fault.From(err)
+	}
+	will := s.merged(ctx, sent, original)
 	// What hooks have not touched is found by comparing with what they would give back untouched.
 	untouched, err := records.DecodeRecord(records.AppendJSON(nil, will))
 	if err != nil {
@@ -61,16 +67,20 @@ func (s *Service) before(ctx context.Context, item *records.Item, original *reco
 	if failed != nil || back == will {
 		return failed
 	}
-	changed := *item.Record
+	changed := *sent
 	changed.Fields = slices.Clone(changed.Fields)
+	set := func(name string, value any) {
+		changed.Set(name, value)
+		item.Trusted = append(item.Trusted, name)
+	}
 	for _, f := range back.Fields {
 		if !same(f.Value, untouched.Get(f.Name)) {
-			changed.Set(f.Name, f.Value)
+			set(f.Name, f.Value)
 		}
 	}
 	for _, f := range untouched.Fields {
 		if !slices.ContainsFunc(back.Fields, func(b records.Field) bool { return b.Name == f.Name }) {
-			changed.Set(f.Name, nil) // a hook took it out
+			set(f.Name, nil) // a hook took it out
 		}
 	}
 	if back.Access != nil && !same(back.Access, untouched.Access) {
@@ -102,21 +112,35 @@ func (s *Service) merged(ctx context.Context, sent, original *records.Record) *r
 	return will
 }
 
-// after runs the hooks after the save. Wire: an error shows on the record, which is stored all the same.
-func (s *Service) after(ctx context.Context, atomic bool, results []records.Result, originals map[string]*records.Record) error {
-	failed := map[string]*fault.Error{}
+// after runs the hooks after the save; they see all of the records. Wire: an error shows on the record, which is stored all the same.
+// An atomic request has been done as a whole, so that its errors are only logged: skygear §3.8.
+func (s *Service) after(ctx context.Context, req records.SaveRequest, results []records.Result, originals map[string]*records.Record) {
+	var ids []string
+	for _, r := range results {
+		if r.Err == nil && r.Record != nil && len(s.of(r.Record.Type, lambda.OnAfterSave)) > 0 {
+			ids = append(ids, r.ID)
+		}
+	}
+	stored, err := s.stored(ctx, req.Database, slices.Compact(slices.Sorted(slices.Values(ids))))
+	if err != nil {
+		s.log.ErrorContext(ctx, "hooks after a save could not run", "error", err.Error())
+		return
+	}
 	for i, r := range results {
-		if r.Err != nil || r.Record == nil {
-			continue
-		}
-		list := s.of(r.Record.Type, lambda.OnAfterSave)
-		if _, err := s.through(ctx, list, subject{original: originals[r.ID], record: r.Record}); err != nil {
-			failed[r.ID] = err
-			results[i] = records.Result{ID: r.ID, Err: err}
+		if record := stored[r.ID]; r.Err == nil && record != nil {
+			_, err := s.through(ctx, s.of(record.Type, lambda.OnAfterSave), subject{original: originals[r.ID], record: record})
+			s.show(ctx, &results[i], err, req.Atomic)
 		}
 	}
-	if atomic {
-		return atomically(failed)
+}
+
+// show puts the error of a hook after the fact where it is seen.
+func (s *Service) show(ctx context.Context, r *records.Result, err *fault.Error, atomic bool) {
+	switch {
+	case err == nil:
+	case atomic:
+		s.log.ErrorContext(ctx, "a hook failed after the request was done", "record", r.ID, "error", err.Error())
+	default:
+		*r = records.Result{ID: r.ID, Err: err}
 	}
-	return nil
 }
