@@ -197,8 +197,8 @@ func (d *development) servePage(site *static.Door, w http.ResponseWriter, r *htt
 	d.live.Page(w, r, func(w http.ResponseWriter, r *http.Request) { site.Serve(w, r, f) })
 }
 
-// settled is how long a connection may rest before it is cut when another process has taken over.
-const settled = 3 * time.Second
+// settled is how long clients whose connections rest have for another request, once another process has taken over.
+const settled = 10 * time.Second
 
 // serve counts the server's connections, and tells clients to leave while it drains.
 func (d *development) serve(s *http.Server) {
@@ -243,7 +243,7 @@ func (d *development) drains() bool { return d != nil && d.draining.Load() }
 
 // Drain leaves the address to another process that listens on the same socket, and waits until ctx ends for requests to be
 // answered and clients to leave: each answer tells them to. A client that kept its connection would send its next request
-// into a closed one. Those that have rested for 3 seconds are not waited for.
+// into a closed one. After 10 seconds those that rest are not waited for.
 func (a *App) Drain(ctx context.Context) {
 	d := a.dev
 	d.draining.Store(true)

@@ -102,9 +102,10 @@ func (c *child) await(ctx context.Context) error {
 	return fault.Wrap(errNotReady, fault.Unavailable, "rebuild.not_ready", "the program ended with code %d before it was ready", c.code())
 }
 
-// leave lets the child end what it has begun.
-func (c *child) leave() {
+// leave lets the child end what it has begun, until ctx ends.
+func (c *child) leave(ctx context.Context) {
 	_ = c.hold.Close() // it only says something by being closed
+	defer context.AfterFunc(ctx, func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) })()
 	c.end(leaveLimit)
 }
 

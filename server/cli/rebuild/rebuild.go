@@ -128,20 +128,20 @@ func (s *supervisor) run(ctx context.Context, live *child, saved <-chan struct{}
 			s.building.Wait()
 			select {
 			case next := <-built: // clients know it
-				live = s.replace(live, next)
+				live = s.replace(ctx, live, next)
 			default:
 			}
 			compiling, cancel := context.WithCancel(ctx)
 			abort = cancel
 			s.building.Go(func() { s.build(ctx, compiling, built) })
 		case next := <-built:
-			live = s.replace(live, next)
+			live = s.replace(ctx, live, next)
 		}
 	}
 }
 
-func (s *supervisor) replace(old, next *child) *child {
-	s.leaving.Go(old.leave)
+func (s *supervisor) replace(ctx context.Context, old, next *child) *child {
+	s.leaving.Go(func() { old.leave(ctx) })
 	return next
 }
 
