@@ -263,3 +263,34 @@ func TestDeploys_KeepTheirNumber(t *testing.T) {
 	}
 	st.mu.Unlock()
 }
+
+func TestDeploy_TwoServersAtOnceEndAlike(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	one, here := start(t, db, t.TempDir())
+	two, there := start(t, db, t.TempDir())
+	var wg sync.WaitGroup
+	for who, s := range map[string]*deploys.Service{"one": one, "two": two} {
+		wg.Go(func() {
+			for i := range 5 {
+				if j := send(t, s, map[string]string{"public_html/index.html": who + strings.Repeat("x", i)}); j.State != deploys.Success {
+					t.Errorf("%+v", j)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var newest int64
+	if err := db.Get(t.Context(), &newest, "SELECT version FROM app._deploy_release ORDER BY seq DESC LIMIT 1"); err != nil {
+		t.Fatal(err)
+	}
+	is := func(st *stage) func() bool {
+		return func() bool {
+			st.mu.Lock()
+			defer st.mu.Unlock()
+			return st.last.ID == newest
+		}
+	}
+	eventually(t, is(here))
+	eventually(t, is(there))
+}

@@ -184,7 +184,7 @@ func (s *Service) write(ctx context.Context, name string, f File, made time.Time
 
 func disk(err error, dir string) error {
 	var f *fault.Error
-	if errors.As(err, &f) {
+	if err == nil || errors.As(err, &f) {
 		return err
 	}
 	return fault.Wrap(err, fault.NotConfigured, "deploys.disk", "the folder %s cannot be written; give it room, or set CREMA_DATA", dir)

@@ -193,3 +193,22 @@ func (a *awaited) String() string {
 	defer a.mu.Unlock()
 	return a.text.String()
 }
+
+func TestSkycli_InstallsPackagesOfNode(t *testing.T) {
+	t.Parallel()
+	c := startSkycli(t, map[string]string{
+		"package.json": `{"name": "shop", "private": true, "dependencies": {"ms": "2.1.3"}}`,
+		"index.js":     "const ms = require('ms');\nrequire('skygear/cloud').op('wait', () => ms('2 days'));\n",
+	})
+	c.logIn(t)
+	out, ok := c.run(t, "deploy")
+	if strings.Contains(out, "ENOTFOUND") || strings.Contains(out, "ECONNREFUSED") || strings.Contains(out, "network") {
+		t.Skipf("SKIPPED: the registry is out of reach:\n%s", out)
+	}
+	if !ok || !strings.Contains(out, "live: version 1") {
+		t.Fatalf("deploy: %s\n%s", out, c.server.Log())
+	}
+	if got := c.call(t, "wait"); got != float64(2*24*60*60*1000) {
+		t.Errorf("the function answers %v", got)
+	}
+}
