@@ -77,7 +77,7 @@ func (a *App) paymentsHealth(ctx context.Context) (body any, well bool, err erro
 
 func (a *App) rest(wire http.Handler, serve func(*static.Door, http.ResponseWriter, *http.Request, *static.File), own *handlers.Door) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if h, ok := own.Match(r); ok {
+		if h, ok := own.Match(r); ok && !a.inSite(r) {
 			web.NameRoute(r, "handler")
 			h.ServeHTTP(w, r)
 			return
@@ -101,4 +101,14 @@ func (a *App) rest(wire http.Handler, serve func(*static.Door, http.ResponseWrit
 		web.NameRoute(r, "wire")
 		wire.ServeHTTP(w, r)
 	}
+}
+
+// inSite says that a path below /static/ is a file of the site. Skygear's runtimes take that whole path for
+// themselves, with or without files, so the site comes first there.
+func (a *App) inSite(r *http.Request) bool {
+	if !strings.HasPrefix(r.URL.Path, "/static/") || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	_, ok := a.site.Load().Match(r)
+	return ok
 }

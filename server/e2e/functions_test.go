@@ -261,3 +261,33 @@ beforeSave('order', (order) => { order.total = order.bags * 1000; return order; 
 	eventually(t, s, `select to_regclass('app_test.mail') is not null`, "t")
 	eventually(t, s, `select string_agg(_id || ' ' || bags, ',') from app_test.mail`, "1 2")
 }
+
+func TestFunctions_TheSiteComesFirstBelowStatic(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	dir := appWith(t, map[string]string{"shop.py": `
+import skygear
+
+@skygear.handler("static/")
+def static(request):
+    return "made of " + request.path
+`})
+	if err := os.MkdirAll(filepath.Join(dir, "public_html"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "public_html", "beans.txt"), []byte("roasted"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := testkit.StartServer(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	for path, want := range map[string]string{"/static/beans.txt": "roasted", "/static/other.txt": "made of /static/other.txt"} {
+		resp, err := http.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(body) != want {
+			t.Errorf("%s: %s, %v", path, body, err)
+		}
+	}
+}

@@ -193,15 +193,19 @@ func TestService_CallsAsTheWireHasIt(t *testing.T) {
 		{func() (json.RawMessage, error) {
 			return w.functions.Invoke(functions.WithPayload(ctx, json.RawMessage(`{"action":"hello","x":1}`)), "hello", nil)
 		}, `{"kind":"op","name":"hello","param":{"action":"hello","x":1},"context":{"user_id":"u1","access_key_type":"client"}}`},
-		{func() (json.RawMessage, error) {
-			return w.functions.Invoke(t.Context(), "hello", json.RawMessage(`[1]`))
+		{
+			func() (json.RawMessage, error) {
+				return w.functions.Invoke(t.Context(), "hello", json.RawMessage(`[1]`))
+			},
+			`{"kind":"op","name":"hello","param":{"action":"hello","args":[1]},"context":{}}`,
 		},
-			`{"kind":"op","name":"hello","param":{"action":"hello","args":[1]},"context":{}}`},
 		{func() (json.RawMessage, error) {
 			return w.functions.RunHook(ctx, "plugin.check", json.RawMessage(`{"record":{},"original":null}`))
 		}, `{"kind":"hook","name":"plugin.check","param":{"record":{},"original":null},"context":{"user_id":"u1","access_key_type":"client"}}`},
-		{func() (json.RawMessage, error) { return nil, w.functions.RunTimer(t.Context(), "plugin.tick") },
-			`{"kind":"timer","name":"plugin.tick"}`},
+		{
+			func() (json.RawMessage, error) { return nil, w.functions.RunTimer(t.Context(), "plugin.tick") },
+			`{"kind":"timer","name":"plugin.tick"}`,
+		},
 	} {
 		if _, err := c.call(); err != nil {
 			t.Error(err)
