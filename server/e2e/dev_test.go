@@ -134,6 +134,20 @@ func TestDev_PagesLoadAgain(t *testing.T) {
 	shows("four") // a page without a head was loaded again too
 }
 
+func TestDev_SaysWhichLanguagesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	dir := devApp(t, map[string]string{"one.py": "import skygear\n", "two.js": "require('skygear/cloud');\n"})
+	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test", "PATH="+t.TempDir())
+	for _, want := range []string{`"language":"python","reason":"workers.no_interpreter"`, `"language":"javascript","reason":"workers.no_interpreter"`} {
+		if !strings.Contains(s.Log(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, s.Log())
+		}
+	}
+	if got := get(t, s.URL+"/index.html"); !strings.HasPrefix(got, "200") {
+		t.Errorf("the shop is not open: %s", got)
+	}
+}
+
 func TestServe_AddsNothingToPages(t *testing.T) {
 	t.Parallel()
 	s := testkit.StartServer(t, devApp(t, nil), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
