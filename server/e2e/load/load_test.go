@@ -122,8 +122,7 @@ func (w *world) play(d time.Duration) map[string][]time.Duration {
 	for i, p := range w.people {
 		all.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(d)))
-			hears := p.hear(w)
-			defer hears.end()
+			defer p.hear(w)()
 			for range tickets {
 				a := choose(r)
 				start := time.Now()

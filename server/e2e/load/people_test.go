@@ -300,37 +300,40 @@ func (p *person) chat() error {
 	return nil
 }
 
-// ear listens for a person's notices.
-type ear struct {
-	end func()
-}
-
-// hear opens the socket that every client has open all the time.
-func (p *person) hear(w *world) ear {
+// hear opens the socket that every client has open all the time. The function that it returns waits for a last notice and closes
+// the socket.
+func (p *person) hear(w *world) (end func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	conn, err := p.dial(ctx, "/_/pubsub", `{"action":"sub","channel":"_sub_`+p.device+`"}`)
 	if err != nil {
 		cancel()
 		w.t.Error(err)
-		return ear{end: func() {}}
+		return func() {}
 	}
-	done := make(chan struct{})
-	heard := 0
+	done, heard := make(chan struct{}), make(chan struct{}, 1)
 	go func() {
 		defer close(done)
 		for {
 			if _, _, err := conn.Read(ctx); err != nil {
 				return
 			}
-			heard++
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
 		}
 	}()
-	return ear{end: func() {
+	return func() {
+		if _, err := p.ask("record:save", `"records":[{"_id":"bean/`+p.name+`-last","price":0}]`); err != nil {
+			w.t.Error(err)
+		}
+		select {
+		case <-heard:
+		case <-time.After(settling):
+			w.t.Errorf("%s heard of no bean", p.name)
+		}
 		cancel()
 		<-done
 		_ = conn.CloseNow()
-		if heard == 0 {
-			w.t.Errorf("%s heard of no bean", p.name)
-		}
-	}}
+	}
 }
