@@ -20,6 +20,7 @@ import (
 
 const (
 	buildLimit = 10 * time.Minute
+	youngAge   = time.Minute
 	keptBuilds = 8 // installed sets of packages; the ones used least recently go
 )
 
@@ -235,8 +236,8 @@ func (s *Service) tidy(ctx context.Context) {
 	entries, err := os.ReadDir(s.versions())
 	for _, e := range entries {
 		info, gone := e.Info()
-		draft := strings.HasPrefix(e.Name(), ".") && gone == nil && time.Since(info.ModTime()) < unusedAge // another server's, perhaps
-		if !slices.Contains(digests, e.Name()) && !draft {
+		young := gone == nil && time.Since(info.ModTime()) < youngAge // another server of this machine may be about to use it
+		if !slices.Contains(digests, e.Name()) && !young {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(s.versions(), e.Name())))
 		}
 	}

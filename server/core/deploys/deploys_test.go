@@ -257,6 +257,13 @@ func TestDeploys_KeepTheirNumber(t *testing.T) {
 			t.Fatalf("%+v", j)
 		}
 	}
+	eventually(t, func() bool { // tidying is beside
+		all, err := s.Versions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all) == 10
+	})
 	s.Stop()
 	if st.mu.Lock(); len(st.closed) != len(st.live) {
 		t.Errorf("%d were live, %d are closed", len(st.live), len(st.closed))

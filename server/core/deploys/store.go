@@ -76,17 +76,19 @@ FROM app._deploy_job WHERE id = $1`
 
 	sqlForgetReleases = `
 DELETE FROM app._deploy_release WHERE seq NOT IN (
-  SELECT max(seq) FROM app._deploy_release GROUP BY version ORDER BY max(seq) DESC LIMIT $1)`
+  SELECT max(seq) FROM app._deploy_release GROUP BY version ORDER BY max(seq) DESC LIMIT $1)
+RETURNING version`
 
 	sqlForgetVersions = `
-DELETE FROM app._deploy_version v WHERE made_at < now() - $1 * interval '1 second'
+DELETE FROM app._deploy_version v WHERE (made_at < now() - $1 * interval '1 second' OR id = ANY($2))
   AND NOT EXISTS (SELECT FROM app._deploy_release r WHERE r.version = v.id)`
 
 	sqlForgetBlobs = `
 DELETE FROM app._deploy_blob b WHERE used_at < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT FROM app._deploy_file f WHERE f.hash = b.hash)`
 
-	sqlDigests = `SELECT digest FROM app._deploy_version`
+	sqlDigests = `
+SELECT digest FROM app._deploy_version v WHERE EXISTS (SELECT FROM app._deploy_release r WHERE r.version = v.id)`
 
 	sqlSecrets = `SELECT name, sealed, changed_at FROM app._secret ORDER BY name`
 
@@ -176,17 +178,28 @@ func (s store) release(ctx context.Context, version *int64, reason, by string) (
 	return seq, err
 }
 
-// tidy forgets what nothing refers to. The age keeps what is just being deployed.
+// tidy forgets what nothing refers to and returns the digests of the versions that stay. The age keeps what is just
+// being deployed.
 func (s store) tidy(ctx context.Context, releases int, age time.Duration) (digests []string, err error) {
+	var gone []*int64
+	if err := s.db.Select(ctx, &gone, sqlForgetReleases, releases); err != nil {
+		return nil, err
+	}
+	versions := []int64{}
+	for _, id := range gone {
+		if id != nil {
+			versions = append(versions, *id)
+		}
+	}
+	old := int64(age.Seconds())
 	for _, step := range []struct {
 		sql  string
 		args []any
 	}{
 		{sqlForgetUploads, nil},
 		{sqlForgetJobs, nil},
-		{sqlForgetReleases, []any{releases}},
-		{sqlForgetVersions, []any{int64(age.Seconds())}},
-		{sqlForgetBlobs, []any{int64(age.Seconds())}},
+		{sqlForgetVersions, []any{old, pg.Array(versions)}},
+		{sqlForgetBlobs, []any{old}},
 	} {
 		if _, err := s.db.Exec(ctx, step.sql, step.args...); err != nil {
 			return nil, err
