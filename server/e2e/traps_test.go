@@ -60,6 +60,13 @@ def after(record, db_or_original=None, db=None):
     if record.get("title") == "late":
         raise SkygearException("too late", 2002)
 
+@skygear.before_save("user")
+def welcome(record, original, db):
+    if record.get("username") == "rude":
+        raise SkygearException("choose another name", 2003)
+    if original is None:
+        record["plan"] = "free"
+
 @skygear.handler("echo", method="GET")
 def echo_get(request):
     return "GET %r" % request.get_data()
@@ -289,6 +296,18 @@ func TestTraps_Hooks(t *testing.T) {
 		}
 		w.want("/record/fetch", `{"api_key":"KEY","ids":["`+id+`"]}`, 200, `"title":"late"`)
 	}
+}
+
+// Hooks of users run at sign-ups, too, and may refuse them. Wire: skygear §2.2.
+func TestTraps_HooksOfUsers(t *testing.T) {
+	w := newTrapper(t)
+	w.want("/schema/create", `{"api_key":"MASTER","record_types":{"user":{"fields":[{"name":"plan","type":"string"}]}}}`, 200, `"plan"`)
+	w.want("/auth/signup", `{"api_key":"KEY","auth_data":{"username":"rude"},"password":"secret"}`, 500, `"code":2003`)
+	w.want("/auth/login", `{"api_key":"KEY","auth_data":{"username":"rude"},"password":"secret"}`, 404, `"code":110`)
+	w.want("/auth/signup", `{"api_key":"KEY","auth_data":{"username":"ann"},"password":"secret"}`, 200, `"plan":"free"`)
+	w.want("/auth/login", `{"api_key":"KEY","auth_data":{"username":"ann"},"password":"secret"}`, 200, `"plan":"free"`)
+	w.want("/auth/signup", `{"api_key":"KEY","auth_data":null,"password":null,"profile":null}`, 200, `"plan":"free"`)
+	w.want("/me", `{"api_key":"MASTER","_user_id":"bob"}`, 200, `"plan":"free"`)
 }
 
 // T24: the schema is in lower case; clients disagree about capitals, so an app's name has none. T25: the first of the six fields

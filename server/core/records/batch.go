@@ -179,6 +179,13 @@ type Together struct {
 // create are not asked for. When it returns nil, the record and what Write did are durable; when it
 // fails, neither is there. Its errors are those of Write and of an entry of Save.
 func (s *Service) SaveTogether(ctx context.Context, t Together) (*Record, error) {
+	if s.hooks == nil {
+		return s.saveTogether(ctx, t)
+	}
+	return s.hooks.SaveTogether(ctx, t, s.saveTogether)
+}
+
+func (s *Service) saveTogether(ctx context.Context, t Together) (*Record, error) {
 	sc, err := s.writable(ctx, "")
 	if err != nil {
 		return nil, err

@@ -240,15 +240,26 @@ func valueForFunction(value any) any {
 	return value
 }
 
-// Permitted returns r without the changes that rules about fields forbid the caller, as a save would take it. stored is the record
-// as it is, nil for a new one. With atomic it fails with records.field_denied instead. Fields that the type does not have yet stay:
-// the save judges them. It is for functions that run before the save and must see nothing else.
-func (s *Service) Permitted(ctx context.Context, r, stored *Record, atomic bool) (*Record, error) {
+// MayCreate says whether the caller may create records of a type.
+func (s *Service) MayCreate(ctx context.Context, typ string) (bool, error) {
+	snap, err := s.schema.Current(ctx)
+	if err != nil {
+		return false, err
+	}
+	t := snap.Type(typ)
+	return t == nil || mayCreate(acl.FromContext(ctx), t), nil
+}
+
+// Permitted returns the record of item without the changes that rules about fields forbid the caller, as a save would take it.
+// stored is the record as it is, nil for a new one. With atomic it fails with records.field_denied instead. Fields that the type
+// does not have yet stay: the save judges them. It is for functions that run before the save and must see nothing else.
+func (s *Service) Permitted(ctx context.Context, item Item, stored *Record, atomic bool) (*Record, error) {
 	snap, err := s.schema.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	actor, t := acl.FromContext(ctx), snap.Type(r.Type)
+	r, actor := item.Record, acl.FromContext(ctx)
+	t := snap.Type(r.Type)
 	if t == nil || !t.Guarded || actor.Master() {
 		return r, nil
 	}
@@ -259,10 +270,10 @@ func (s *Service) Permitted(ctx context.Context, r, stored *Record, atomic bool)
 	h, refused, permitted := before.holder(), []string(nil), *r
 	permitted.Fields = slices.DeleteFunc(slices.Clone(r.Fields), func(f Field) bool {
 		c := t.Column(f.Name)
-		if c == nil || acl.AllowsField(c.Rules, actor, acl.WriteField, h) {
+		if c == nil || slices.Contains(item.Trusted, f.Name) || acl.AllowsField(c.Rules, actor, acl.WriteField, h) {
 			return false
 		}
-		if stored != nil && !differ(before.Get(f.Name), f.Value) && acl.AllowsField(c.Rules, actor, acl.ReadField, h) {
+		if stored != nil && !differ(stored.Get(f.Name), f.Value) && acl.AllowsField(c.Rules, actor, acl.ReadField, h) {
 			return false
 		}
 		refused = append(refused, f.Name)

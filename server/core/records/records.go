@@ -33,6 +33,7 @@ type Assets interface {
 // Hooks is what the room asks of whoever runs functions around saves and deletes: it sees a request before
 // the room does, passes it on, and sees what came of it.
 type Hooks interface {
+	SaveTogether(ctx context.Context, t Together, save func(context.Context, Together) (*Record, error)) (*Record, error)
 	Save(ctx context.Context, req SaveRequest, save func(context.Context, SaveRequest) ([]Result, error)) ([]Result, error)
 	Delete(ctx context.Context, req IDsRequest, remove func(context.Context, IDsRequest) ([]Result, error)) ([]Result, error)
 }

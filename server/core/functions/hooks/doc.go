@@ -1,6 +1,6 @@
 // Package hooks runs functions around saves and deletes of records.
 //
-// Way in: New, Service.Connect; records.Service calls Save and Delete.
+// Way in: New, Service.Connect; records.Service calls Save, SaveTogether (sign-ups) and Delete.
 //
 // Invariants:
 //   - No transaction is open while a hook runs: all hooks before a request run first, then the request, then the

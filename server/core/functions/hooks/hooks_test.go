@@ -183,9 +183,9 @@ func TestHooks_AroundSaves(t *testing.T) {
 	expect("no hooks here", describe(w.save(t, "ann", false, item("cup/2", `"a":1`))), `{"_id":"cup/2","_type":"record","_access":null,"a":1}`, "")
 }
 
-// Rules about fields bind the caller: hooks do not see what may not be written, and what they write themselves is written. After the
+// Rules bind the caller: hooks do not see what may not be written, and what they write themselves is written. After the
 // save they see what the caller may not read.
-func TestHooks_RulesAboutFieldsBindTheCaller(t *testing.T) {
+func TestHooks_RulesBindTheCaller(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(w *world) []lambda.Function {
 		return []lambda.Function{
@@ -208,6 +208,12 @@ func TestHooks_RulesAboutFieldsBindTheCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.said()
+	if err := w.schema.SetCreationRoles(t.Context(), "order", []string{"clerk"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(w.save(t, "ann", false, item("order/2", `"bags":2`))); !strings.HasPrefix(got, "records.create_denied") || w.said() != "" {
+		t.Errorf("who may not create: %s", got)
+	}
 	closed := acl.FieldRule{Viewer: "_any_user"}
 	if _, err := w.schema.SetFieldRules(t.Context(), []schema.FieldRule{{Type: "order", Field: "price", FieldRule: closed}, {Type: "order", Field: "total", FieldRule: closed}}); err != nil {
 		t.Fatal(err)

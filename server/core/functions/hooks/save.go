@@ -28,7 +28,7 @@ func (s *Service) Save(ctx context.Context, req records.SaveRequest, save func(c
 	refused := map[string]*fault.Error{}
 	req.Items = slices.Clone(req.Items)
 	for i := range req.Items {
-		if item := &req.Items[i]; item.Err == nil && item.Record != nil && mayWrite(ctx, originals[item.Record.ID()]) {
+		if item := &req.Items[i]; item.Err == nil && item.Record != nil && s.maySave(ctx, item.Record.Type, originals[item.Record.ID()]) {
 			if err := s.before(ctx, item, originals[item.Record.ID()], req.Atomic); err != nil {
 				refused[item.Record.ID()] = err
 				*item = records.Item{ID: item.Record.ID(), Err: err}
@@ -46,6 +46,37 @@ func (s *Service) Save(ctx context.Context, req records.SaveRequest, save func(c
 	return results, nil
 }
 
+// SaveTogether implements records.Hooks.
+func (s *Service) SaveTogether(ctx context.Context, t records.Together, save func(context.Context, records.Together) (*records.Record, error)) (*records.Record, error) {
+	if len(s.of(t.Record.Type, lambda.OnBeforeSave, lambda.OnAfterSave)) == 0 {
+		return save(ctx, t)
+	}
+	item := records.Item{ID: t.Record.ID(), Record: t.Record, Trusted: slices.Clone(t.Trusted)}
+	originals, err := s.stored(ctx, "", []string{item.ID})
+	if err != nil {
+		return nil, err
+	}
+	if refused := s.before(ctx, &item, originals[item.ID], false); refused != nil {
+		return nil, refused
+	}
+	t.Record, t.Trusted = item.Record, item.Trusted
+	saved, err := save(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	s.after(ctx, records.SaveRequest{Atomic: true}, []records.Result{{ID: item.ID, Record: saved}}, originals)
+	return saved, nil
+}
+
+// maySave says whether the caller may write a record, or create one of its type. The save itself decides for good.
+func (s *Service) maySave(ctx context.Context, typ string, original *records.Record) bool {
+	if original != nil {
+		return mayWrite(ctx, original)
+	}
+	may, err := s.to.Load().records.MayCreate(ctx, typ)
+	return err == nil && may
+}
+
 // before runs the hooks before the save of one record and puts what they changed into it. They see nothing that the caller may not
 // change, so rules about fields do not bind what they change.
 func (s *Service) before(ctx context.Context, item *records.Item, original *records.Record, atomic bool) *fault.Error {
@@ -53,7 +84,7 @@ func (s *Service) before(ctx context.Context, item *records.Item, original *reco
 	if len(list) == 0 {
 		return nil
 	}
-	sent, err := s.to.Load().records.Permitted(ctx, item.Record, original, atomic)
+	sent, err := s.to.Load().records.Permitted(ctx, *item, original, atomic)
 	if err != nil {
 		return fault.From(err)
 	}
