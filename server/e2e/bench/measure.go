@@ -56,9 +56,13 @@ func measure(ctx context.Context, c benchCase, connections int, o options) (comp
 			break
 		}
 	}
+	apart := c.apart
+	if connections > 1 { // what overlaps cannot be taken off
+		apart = 0
+	}
 	ratios := make([]float64, len(ours.rates))
 	for i := range ratios {
-		ratios[i] = ratio(ours.rates[i], floor.rates[i], c.apart.Seconds())
+		ratios[i] = ratio(ours.rates[i], floor.rates[i], apart.Seconds())
 	}
 	return comparison{ours: ours.sum(), floor: floor.sum(), ratio: median(ratios)}, nil
 }
