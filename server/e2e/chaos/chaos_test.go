@@ -16,8 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The long run is `make chaos`. This one meets every failpoint once, on a machine that has time for it: where everything else
-// is tested at the same time a point may not be reached within its seconds, which is no fault of the server.
+// The long run is `make chaos`. This one meets every failpoint once.
 func TestChaos_Short(t *testing.T) {
 	o := long().short()
 	o.seed, o.binary = 2, testkit.Binary(t)
@@ -25,17 +24,10 @@ func TestChaos_Short(t *testing.T) {
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	var missed []string
 	for _, point := range failpoints {
 		if !strings.Contains(out.String(), "kill: "+point) {
-			missed = append(missed, point)
+			t.Errorf("the server was never killed at %s\n%s", point, out.String())
 		}
-	}
-	if len(missed) > 0 {
-		t.Logf("the server was never killed at %s\n%s", strings.Join(missed, ", "), out.String())
-	}
-	if len(missed) > len(failpoints)/2 {
-		t.Errorf("most failpoints were not reached")
 	}
 }
 

@@ -90,7 +90,7 @@ func long() options {
 
 // short is for a test.
 func (o options) short() options {
-	o.orders, o.kills, o.atMost, o.shoppers, o.tries, o.pause = 250, 10, 30*time.Second, 20, 2, 600*time.Millisecond
+	o.orders, o.kills, o.atMost, o.shoppers, o.tries, o.pause = 250, 10, 55*time.Second, 20, 2, 600*time.Millisecond
 	o.patience, o.calm, o.database = time.Second, 250*time.Millisecond, 3*time.Second
 	return o
 }
