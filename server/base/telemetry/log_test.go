@@ -217,6 +217,26 @@ func TestLogAccess_SaysWhatTheLoggerWouldSay(t *testing.T) {
 	}
 }
 
+// The minute of a line is written once and used again: every other part, and the next minute or zone, must still be right.
+func TestLogAccess_TellsTheTime(t *testing.T) {
+	t.Parallel()
+	const millis = "2006-01-02T15:04:05.000Z07:00"
+	var out bytes.Buffer
+	l := telemetry.NewLogger(&out, slog.LevelInfo, "text")
+	start := time.Date(2026, 12, 31, 23, 59, 58, 999_999_999, time.UTC)
+	for _, at := range []time.Time{
+		start, start.Add(time.Millisecond), start.Add(time.Second), start.Add(time.Minute), start.Add(-time.Hour),
+		start.In(time.FixedZone("", 5*3600+1800)), start.In(time.FixedZone("", -3600)), start,
+	} {
+		out.Reset()
+		telemetry.LogAccess(t.Context(), l, telemetry.Access{At: at, Method: "GET", Path: "/", Status: 200})
+		telemetry.Flush(l)
+		if got, _, _ := strings.Cut(strings.TrimPrefix(out.String(), "time="), " "); got != at.Format(millis) {
+			t.Errorf("%q, want %s", got, at.Format(millis))
+		}
+	}
+}
+
 func BenchmarkLogAccess(b *testing.B) {
 	l := telemetry.NewLogger(io.Discard, slog.LevelInfo, "text")
 	ctx := telemetry.WithRequestID(context.Background(), "0199f0aa-1f6e-7c1e-8e60-3c5f6b7a8d90")
