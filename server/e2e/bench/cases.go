@@ -86,7 +86,7 @@ func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 		// As much as the arguments of a checkout with four lines; and the smallest call that there is, where what every
 		// request gets from the stack weighs most.
 		{name: "function echo, 0.5 KB", bar: 0.85, ours: ours(echo(16)), floor: floor(echo(16))},
-		{name: "function echo, 50 bytes", ours: ours(echo(1)), floor: floor(echo(1))},
+		{name: "function echo, 50 bytes", bar: 0.85, ours: ours(echo(1)), floor: floor(echo(1))},
 		{name: "save 1 record", bar: 0.85, ours: ours(save("/", 1)), floor: floor(save("/save", 1))},
 		{name: "query 50 of 20,000 records", bar: 0.70, ours: ours(query("/")), floor: floor(query("/query"))},
 		{name: "file of 100 KiB", bar: 0.90, ours: ours(file("")), floor: floor(file(""))},
@@ -98,11 +98,11 @@ func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 		}
 	}
 	gzip, br := file("Accept-Encoding: gzip\r\n"), file("Accept-Encoding: br, gzip\r\n")
-	batch := benchCase{name: "save 100 at once, in records", ours: target{b.ours, save("/", 100), 100}, floor: ours(save("/", 1))}
+	batch := benchCase{name: "save 100 at once, in records", bar: 15, barUpTo: 1, ours: target{b.ours, save("/", 100), 100}, floor: ours(save("/", 1))}
 	// One client that has 100 records: in one save, or one after the other. Several clients with single saves share the
 	// waiting for the disk and the line, which leaves only the work itself.
 	flushed := batch
-	flushed.name, flushed.bar, flushed.barUpTo = "the same, a flush takes 1 ms", 15, 1
+	flushed.name = "the same, a flush takes 1 ms"
 	flushed.before = func(ctx context.Context) error { return b.slowFlush(ctx, time.Millisecond) }
 	return append(cases,
 		benchCase{name: "the file, gzip taken", ours: ours(gzip), floor: floor(gzip)},
