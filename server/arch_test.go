@@ -42,9 +42,9 @@ var notOurs = []string{".git", ".crema", "crema", "node_modules", ".env"}
 
 // fences say where a library may be imported, tests included.
 var fences = []struct {
-	library string
-	where   func(f *source) bool
-	rule    string
+	path  string
+	where func(f *source) bool
+	rule  string
 }{
 	{"github.com/lib/pq", under("server/base/pg", "server/e2e"), "lib/pq only in base/pg; use pg.DB"}, // e2e measures against it
 	{"github.com/jmoiron/sqlx", func(f *source) bool { return under("server/base/pg")(f) || f.base() == "store.go" }, "sqlx only in base/pg and files named store.go"},
@@ -220,7 +220,7 @@ func checkFences(t *testing.T, f *source) {
 	t.Helper()
 	for _, imported := range f.imports() {
 		for _, fence := range fences {
-			if (imported == fence.library || strings.HasPrefix(imported, fence.library+"/")) && !fence.where(f) {
+			if (imported == fence.path || strings.HasPrefix(imported, fence.path+"/")) && !fence.where(f) {
 				t.Errorf("%s imports %s: %s", f.name, imported, fence.rule)
 			}
 		}

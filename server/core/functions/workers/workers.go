@@ -132,12 +132,6 @@ type Problem struct {
 	Trace   string `json:"trace"` // for the log
 }
 
-// Available says whether the interpreter of a language is there and new enough; reason workers.no_interpreter.
-func Available(l Language, program string) error {
-	_, err := interpreter(l, program)
-	return err
-}
-
 // depthKey is where ctx keeps how deep calls nest.
 type depthKey struct{}
 
