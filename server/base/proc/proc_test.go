@@ -305,8 +305,11 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("after 20 failures the pause is %v", last)
 	}
 	b.Well()
+	if d := b.Failed(); d != 0 {
+		t.Errorf("a child that was well is started again after %v", d)
+	}
 	if d := b.Failed(); d < 50*time.Millisecond || d > 100*time.Millisecond {
-		t.Errorf("the first pause is %v", d)
+		t.Errorf("the pause after the second failure is %v", d)
 	}
 }
 

@@ -215,6 +215,9 @@ func TestCrash_TellsTheLastLines(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "last words") || !strings.Contains(text, "exit status 3") {
 		t.Errorf("the log does not tell why the worker ended:\n%s", text)
 	}
+	if text := log.String(); !strings.Contains(text, "next_start_in=0s") { // only who keeps dying has to wait
+		t.Errorf("the first worker that ends is not replaced at once:\n%s", text)
+	}
 }
 
 func TestLimits_AFunctionCannotTakeTheMachine(t *testing.T) {

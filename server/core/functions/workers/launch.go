@@ -215,7 +215,8 @@ type forked struct {
 
 // start starts the parent.
 func (f *forker) start() error {
-	p, err := f.home.start(0, "-s", "-u", "-c", f.sources["bootstrap.py"])
+	// Compiled code of packages is taken from beside them; what workers compile goes into their own folder.
+	p, err := f.home.start(0, "-X", "pycache_prefix=", "-s", "-u", "-c", f.sources["bootstrap.py"])
 	if err != nil {
 		return err
 	}

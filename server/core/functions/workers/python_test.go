@@ -365,6 +365,22 @@ def aside():
 	}
 }
 
+// Packages are not compiled again for every pool, and nothing is written beside the functions.
+func TestPython_CompiledCodeHasItsPlace(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python}, map[string]string{"a.py": `
+import csv, os, skygear
+
+@skygear.op("places")
+def places():
+    own = os.environ["PYTHONPYCACHEPREFIX"]
+    return [csv.__cached__.startswith(own), __cached__.startswith(own), os.path.exists(__cached__)]
+`})
+	if got, err := op(t, p, "places", `{}`); err != nil || got != `[false, true, true]` {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 func TestPython_PublishesToChannels(t *testing.T) {
 	t.Parallel()
 	frames := make(chan []byte, 1)

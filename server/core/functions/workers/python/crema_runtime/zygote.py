@@ -98,6 +98,7 @@ class Zygote:
             close(fds[:2] + [self.wake, self.waker])
             self.channel.sock.close()
             random.seed()
+            sys.pycache_prefix = os.environ.get("PYTHONPYCACHEPREFIX")
             worker.run([frames.Channel(socket.socket(fileno=fd)) for fd in fds[2:]])
             status = 0
         except SystemExit as e:
