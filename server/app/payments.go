@@ -111,6 +111,12 @@ func (a *App) providerKeys() providerKeys {
 	return providerKeys{"sk_test_" + a.derive("sandbox secret"), "pk_test_" + a.derive("sandbox publishable")}
 }
 
+// StripeKeys are the keys of the provider with which c is served.
+func StripeKeys(c *config.Config) (secret, publishable string) {
+	k := (&App{c: c}).providerKeys()
+	return k.secret, k.publishable
+}
+
 // openSandbox starts the built-in Stripe on a free port. For a command nothing is delivered: the
 // server's own sandbox does that.
 func (a *App) openSandbox(ctx context.Context) (url string, err error) {

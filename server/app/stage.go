@@ -20,6 +20,7 @@ import (
 	"crema/server/core/functions/workers"
 	"crema/server/lambda"
 	"crema/server/web"
+	"crema/server/web/checkout"
 	"crema/server/web/controller"
 	"crema/server/web/static"
 )
@@ -114,12 +115,20 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 	for _, p := range pools {
 		say(fmt.Sprintf("%s: loaded %d functions after %v", p.Language(), len(p.Functions()), time.Since(begun).Round(time.Millisecond)))
 	}
-	if s.site, err = static.New(static.Config{Dir: v.Site, Log: a.log}); err != nil {
+	if s.site, err = static.New(static.Config{Dir: v.Site, Popup: a.popup(), Log: a.log}); err != nil {
 		stopPools(pools)
 		return nil, err
 	}
 	s.site.Start(context.WithoutCancel(ctx))
 	return s, nil
+}
+
+// popup is where pages find the sandbox's popup, "" with real keys.
+func (a *App) popup() string {
+	if !a.c.Stripe.Sandbox() {
+		return ""
+	}
+	return checkout.Popup
 }
 
 // compile puts the functions of all languages together. In the server's own folder those in Go come first; a deployed function

@@ -36,6 +36,7 @@ type commands struct {
 	Versions  versionsCommand  `cmd:"" help:"List the versions that have been live."`
 	Logs      logsCommand      `cmd:"" help:"Print what functions log."`
 	Secrets   secretsCommand   `cmd:"" help:"What functions get in their environment and nobody else may see."`
+	Keys      keysCommand      `cmd:"" help:"Print the end point and the keys that pages and functions need."`
 	Operators operatorsCommand `cmd:"" help:"Who may deploy."`
 	Import    importCommand    `cmd:"" help:"Bring in what another server has left."`
 	Doctor    doctorCommand    `cmd:"" help:"Check configuration, database and provider; say what is missing and how to mend it."`

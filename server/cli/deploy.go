@@ -45,17 +45,21 @@ func (t target) connect() (c remote.Client, ctx context.Context, stop func(), er
 	}
 	c.Token = cmp.Or(c.Token, conf.MasterKey.Reveal())
 	c.App = cmp.Or(c.App, skygearApp("."), conf.Name)
-	if c.URL == "" {
-		c.URL = conf.PublicURL
-		if host, port, err := net.SplitHostPort(conf.Listen); err == nil && !conf.PublicURLGiven {
-			if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
-				host = "127.0.0.1"
-			}
-			c.URL = "http://" + net.JoinHostPort(host, port)
-		}
-	}
+	c.URL = cmp.Or(c.URL, serverURL(conf))
 	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	return c, ctx, stop, nil
+}
+
+// serverURL is where this folder's server answers.
+func serverURL(c *config.Config) string {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || c.PublicURLGiven {
+		return c.PublicURL
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // skygearApp is the name that skycli init has written into a folder, "" without.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -115,4 +116,27 @@ func psqlHint() string {
 		exe = "crema"
 	}
 	return exe + " psql"
+}
+
+type keysCommand struct{}
+
+// Run prints what pages and functions are given in the place of placeholders. Of the secrets it shows the sandbox's only, which
+// opens nothing else.
+func (keysCommand) Run(env *environment) error {
+	c, err := config.OpenMade(".", os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	secret, publishable := app.StripeKeys(c)
+	if !c.Stripe.Sandbox() {
+		secret = "what STRIPE_SECRET_KEY says"
+	}
+	return env.table(func(w io.Writer) {
+		for _, line := range [][2]string{
+			{"endpoint", serverURL(c) + "/"}, {"API key", c.APIKey.Reveal()},
+			{"Stripe's publishable key, for pages", publishable}, {"Stripe's secret key, for functions", secret},
+		} {
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+		}
+	})
 }

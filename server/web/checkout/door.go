@@ -14,6 +14,9 @@ import (
 	"crema/server/web/checkout/pages"
 )
 
+// Popup is where pages load the popup's script.
+const Popup = "/stripe/checkout.js"
+
 // Config is what the door needs.
 type Config struct {
 	Payments       *payments.Service
@@ -48,7 +51,7 @@ func (d *Door) Register(r chi.Router) {
 	read(r, "/orders/new", http.HandlerFunc(d.basket))
 	r.Post("/orders/new", d.openCheckout)
 	r.HandleFunc("/stripe/webhook", d.notice)
-	read(r, "/stripe/checkout.js", http.HandlerFunc(d.script))
+	read(r, Popup, http.HandlerFunc(d.script))
 	read(r, "/_stripe/checkout.js", http.HandlerFunc(d.script))
 	if d.c.Tokens != nil {
 		read(r, "/_stripe/checkout/frame", http.HandlerFunc(d.frame))
@@ -91,7 +94,7 @@ func (d *Door) config(w http.ResponseWriter, r *http.Request) error {
 		Products: products, Banner: d.shop().Banner,
 	}
 	if d.c.Payments.TokenPath() {
-		c.Popup = "/stripe/checkout.js"
+		c.Popup = Popup
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	web.WriteJSON(w, http.StatusOK, c)

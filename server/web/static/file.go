@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type File struct {
 	info     fs.FileInfo
 	body     []byte // nil when it is sent from disk
 	shrinks  bool
+	popup    bool // its popup is ours
 	reread   bool // it was read so soon after a change that another change may look the same
 
 	// Header values, shared by all answers.
@@ -182,9 +184,23 @@ func (d *Door) read(name string) (*File, error) {
 		if after, err := src.Stat(); err != nil || int64(len(f.body)) != info.Size() || !after.ModTime().Equal(info.ModTime()) {
 			f.reread = true // it changes under our eyes; the next look will tell
 		}
+		d.redirectPopup(f)
 	}
 	f.describe()
 	return f, nil
+}
+
+// stripePopup is where pages load the popup from that Stripe has retired.
+var stripePopup = regexp.MustCompile(`(?:https?:)?//checkout\.stripe\.com/(?:v[23]/)?checkout\.js`)
+
+// redirectPopup lets a page load the popup from us: with the sandbox's keys the one of Stripe could only ask real shoppers for
+// real cards. A file that is sent from disk stays as it is; no page is that large.
+func (d *Door) redirectPopup(f *File) {
+	if d.popup == "" || !strings.HasPrefix(contentType(f.name, nil), "text/html") || !stripePopup.Match(f.body) {
+		return
+	}
+	f.body, f.popup = stripePopup.ReplaceAllLiteral(f.body, []byte(d.popup)), true
+	d.log.Info("a page loads the sandbox's popup instead of Stripe's", "file", f.name, "popup", d.popup)
 }
 
 // fits says whether the file is kept in memory.

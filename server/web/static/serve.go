@@ -26,6 +26,9 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, f *File) {
 		return
 	}
 	h["Last-Modified"] = f.lastModified
+	if f.popup {
+		h["X-Sandbox-Rewrite"] = rewritten
+	}
 	// A range counts bytes of the file itself, so it is never taken from a compressed variant.
 	v := &f.identity
 	if f.shrinks {
@@ -74,6 +77,7 @@ func (f *File) serveWhole(w http.ResponseWriter, r *http.Request, v *variant) {
 var (
 	acceptRanges = []string{"bytes"}
 	varies       = []string{"Accept-Encoding"}
+	rewritten    = []string{"stripe-checkout"}
 )
 
 // unchanged compares what the client has with v, as RFC 9110 13.2.2 orders it.

@@ -19,11 +19,15 @@ import (
 type Config struct {
 	Dir string // the folder; one that does not exist serves nothing
 	Log *slog.Logger
+
+	// Popup is where pages find the popup of old times instead of at Stripe; "" leaves them as they are.
+	Popup string
 }
 
 // Door serves a folder.
 type Door struct {
 	log   *slog.Logger
+	popup string
 	root  *os.Root // nil when there is no folder
 	start time.Time
 
@@ -39,7 +43,7 @@ type Door struct {
 
 // New opens the folder. It reads no file yet.
 func New(c Config) (*Door, error) {
-	d := &Door{log: c.Log, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
+	d := &Door{log: c.Log, popup: c.Popup, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
 	root, err := os.OpenRoot(c.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d.log.Warn("there is no folder of static files", "folder", c.Dir)

@@ -24,7 +24,7 @@ func (s *Sandbox) authenticate(q *request) (secret bool, err error) {
 	case equal(key, s.c.PublishableKey):
 		return false, nil
 	}
-	return false, refuse("Invalid API Key provided: %s. This is the offline sandbox: use its own key, %s, which the server prints when it starts.", mask(key), mask(s.c.SecretKey))
+	return false, refuse("Invalid API Key provided: %s. This is the offline sandbox: use its own key, %s, which crema keys prints.", mask(key), mask(s.c.SecretKey))
 }
 
 // isSecret takes the secret key and its restricted twin, rk_test_ with the same ending.
