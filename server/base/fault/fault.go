@@ -135,6 +135,9 @@ func of(err error) *Error {
 
 // Is says whether err carries this reason.
 func Is(err error, reason string) bool {
+	if err == nil { // most ask this of calls that went well, and the variable costs memory
+		return false
+	}
 	var e *Error
 	return errors.As(err, &e) && e.Reason == reason
 }

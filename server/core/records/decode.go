@@ -20,7 +20,7 @@ func DecodeRecord(raw []byte) (*Record, error) {
 	if !json.Valid(raw) {
 		return nil, fault.Argument("records.bad_json", "records", "the record is not valid JSON")
 	}
-	item := decodeItem(bytes.TrimSpace(raw), nil)
+	item := decodeItem(strings.TrimSpace(string(raw)), likelyFields)
 	if item.Err != nil {
 		return nil, item.Err
 	}
@@ -35,8 +35,8 @@ func DecodeFields(raw []byte) ([]Field, error) {
 		return nil, fault.New(fault.BadRequest, "records.not_an_object", "the fields must be a JSON object")
 	}
 	d := recordDecoder{rec: &Record{}}
-	eachMember(raw, func(key, value []byte) {
-		if name := d.name(key); name != "" && name[0] != '_' {
+	eachMember(string(raw), func(key, value string) {
+		if name, _ := text(key); name != "" && name[0] != '_' {
 			d.member(key, value)
 		}
 	})
@@ -46,16 +46,16 @@ func DecodeFields(raw []byte) ([]Field, error) {
 // maxFields is what a table of PostgreSQL can hold beside the reserved columns.
 const maxFields = 1592
 
-// decodeItem reads valid JSON without space around it. like is a record that probably has the same
-// fields; it may be nil.
-func decodeItem(raw []byte, like *Record) Item {
+// likelyFields is how many fields a record is prepared for when nothing is known of it.
+const likelyFields = 8
+
+// decodeItem reads valid JSON without space around it, of about as many fields as are expected. The
+// texts of the record share the memory of raw.
+func decodeItem(raw string, expected int) Item {
 	if len(raw) == 0 || raw[0] != '{' {
 		return Item{Err: fault.Argument("records.not_an_object", "records", "a record must be a JSON object")}
 	}
-	d := recordDecoder{rec: &Record{}, like: like}
-	if like != nil {
-		d.rec.Fields = make([]Field, 0, len(like.Fields))
-	}
+	d := recordDecoder{rec: &Record{}, expected: expected}
 	eachMember(raw, d.member)
 	if err := d.rec.setID(d.id); err != nil {
 		return Item{Err: err}
@@ -65,10 +65,10 @@ func decodeItem(raw []byte, like *Record) Item {
 
 // recordDecoder gathers the members of one record and the first error among them.
 type recordDecoder struct {
-	rec  *Record
-	like *Record
-	id   string
-	err  error
+	rec      *Record
+	id       string
+	err      error
+	expected int // fields
 }
 
 func (d *recordDecoder) fail(err error) {
@@ -77,13 +77,13 @@ func (d *recordDecoder) fail(err error) {
 	}
 }
 
-func (d *recordDecoder) member(key, value []byte) {
-	name := d.name(key)
+func (d *recordDecoder) member(key, value string) {
+	name, _ := text(key)
 	switch {
 	case name == "_id":
 		d.id, _ = text(value)
 	case name == "_access":
-		access, err := acl.Decode(value)
+		access, err := acl.Decode([]byte(value))
 		d.rec.Access = access
 		d.fail(err)
 	case name == "" || name[0] == '_':
@@ -92,32 +92,17 @@ func (d *recordDecoder) member(key, value []byte) {
 	default:
 		v, err := decodeValue(name, value)
 		d.fail(err)
+		if d.rec.Fields == nil {
+			d.rec.Fields = make([]Field, 0, d.expected)
+		}
 		d.rec.Set(name, v)
 	}
-}
-
-// name reads a key, which is likely that of the same field of the record before.
-func (d *recordDecoder) name(key []byte) string {
-	inner := key[1 : len(key)-1]
-	switch string(inner) {
-	case "_id":
-		return "_id"
-	case "_access":
-		return "_access"
-	}
-	if n := len(d.rec.Fields); d.like != nil && n < len(d.like.Fields) {
-		if s := d.like.Fields[n].Name; s == string(inner) && strings.IndexByte(s, '\\') < 0 {
-			return s
-		}
-	}
-	s, _ := text(key)
-	return s
 }
 
 // setID splits the id. The argument's name is the wire's. Wire: skygear A4.
 func (r *Record) setID(id string) *fault.Error {
 	typ, key, ok := SplitID(id)
-	if !ok || bytes.IndexByte([]byte(id), 0) >= 0 || !utf8.ValidString(id) {
+	if !ok || strings.IndexByte(id, 0) >= 0 || !utf8.ValidString(id) {
 		return fault.Argument("records.bad_id", "id", "_id must be of the form \"type/key\" with both parts given, without NUL characters")
 	}
 	r.Type, r.Key = typ, key
@@ -125,7 +110,7 @@ func (r *Record) setID(id string) *fault.Error {
 }
 
 // decodeValue reads the value of a data field.
-func decodeValue(field string, raw []byte) (any, error) {
+func decodeValue(field, raw string) (any, error) {
 	switch raw[0] {
 	case 'n':
 		return nil, nil
@@ -136,27 +121,33 @@ func decodeValue(field string, raw []byte) (any, error) {
 	case '[':
 		return plainJSON(field, raw)
 	case '{':
-		if !bytes.Contains(raw, []byte(`type"`)) {
+		if !strings.Contains(raw, `type"`) {
 			return plainJSON(field, raw)
 		}
 		return decodeObject(field, raw)
 	}
-	return exactNumber(field, string(raw))
+	return exactNumber(field, raw)
 }
 
-func decodeText(field string, raw []byte) (any, error) {
+func decodeText(field, raw string) (any, error) {
 	s, _ := text(raw)
 	return s, checkText(field, s)
 }
 
-func text(raw []byte) (s string, ok bool) {
+// text reads a string, which shares the memory of raw where it can.
+func text(raw string) (s string, ok bool) {
 	if len(raw) == 0 || raw[0] != '"' {
 		return "", false
 	}
-	if inner := raw[1 : len(raw)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return string(inner), true
+	if inner := raw[1 : len(raw)-1]; strings.IndexByte(inner, '\\') < 0 && utf8.ValidString(inner) {
+		return inner, true
 	}
-	err := json.Unmarshal(raw, &s)
+	return unescape(raw)
+}
+
+// unescape is apart from text, where its variable would cost memory in every call.
+func unescape(raw string) (s string, ok bool) {
+	err := json.Unmarshal([]byte(raw), &s)
 	return s, err == nil
 }
 
@@ -178,20 +169,20 @@ func badValue(field, problem string) *fault.Error {
 }
 
 // plainJSON keeps an array or object as it was sent.
-func plainJSON(field string, raw []byte) (any, error) {
+func plainJSON(field, raw string) (any, error) {
 	if hasNUL(raw) {
 		return nil, badValue(field, "contains a NUL character, which cannot be stored")
 	}
-	if !utf8.Valid(raw) {
+	if !utf8.ValidString(raw) {
 		return nil, badValue(field, "is not valid UTF-8")
 	}
 	return JSON(raw), nil
 }
 
 // hasNUL looks for the escape of NUL in valid JSON.
-func hasNUL(raw []byte) bool {
+func hasNUL(raw string) bool {
 	for rest := raw; ; {
-		i := bytes.Index(rest, []byte(`\u0000`))
+		i := strings.Index(rest, `\u0000`)
 		if i < 0 {
 			return false
 		}
@@ -206,10 +197,10 @@ func hasNUL(raw []byte) bool {
 	}
 }
 
-func decodeObject(field string, raw []byte) (any, error) {
+func decodeObject(field, raw string) (any, error) {
 	var m members
-	eachMember(raw, func(key, value []byte) { m = append(m, member{key, value}) })
-	if m.raw("$type") == nil {
+	eachMember(raw, func(key, value string) { m = append(m, member{key, value}) })
+	if m.raw("$type") == "" {
 		return plainJSON(field, raw)
 	}
 	if hasNUL(raw) {
@@ -226,22 +217,22 @@ func decodeObject(field string, raw []byte) (any, error) {
 type object interface {
 	text(key string) string            // "" when it is no string
 	number(key string) (float64, bool) // ok when it is a number
-	object(key string) ([]byte, bool)  // its JSON, ok when it is an object
+	object(key string) (string, bool)  // its JSON, ok when it is an object
 }
 
 // members is an object as text.
 type members []member
 
-type member struct{ key, value []byte }
+type member struct{ key, value string }
 
 // raw returns the last value of a key, as encoding/json would.
-func (m members) raw(key string) []byte {
+func (m members) raw(key string) string {
 	for i := len(m) - 1; i >= 0; i-- {
-		if inner := m[i].key[1 : len(m[i].key)-1]; string(inner) == key {
+		if inner := m[i].key[1 : len(m[i].key)-1]; inner == key {
 			return m[i].value
 		}
 	}
-	return nil
+	return ""
 }
 
 func (m members) text(key string) string {
@@ -250,11 +241,11 @@ func (m members) text(key string) string {
 }
 
 func (m members) number(key string) (float64, bool) {
-	f, err := strconv.ParseFloat(string(m.raw(key)), 64)
+	f, err := strconv.ParseFloat(m.raw(key), 64)
 	return f, err == nil
 }
 
-func (m members) object(key string) ([]byte, bool) {
+func (m members) object(key string) (string, bool) {
 	raw := m.raw(key)
 	return raw, len(raw) > 0 && raw[0] == '{'
 }
@@ -278,18 +269,21 @@ func (m decoded) number(key string) (float64, bool) {
 	return 0, false
 }
 
-func (m decoded) object(key string) ([]byte, bool) {
+func (m decoded) object(key string) (string, bool) {
 	v, ok := m[key].(map[string]any)
 	if !ok {
-		return nil, false
+		return "", false
 	}
 	raw, err := json.Marshal(v)
-	return raw, err == nil
+	return string(raw), err == nil
 }
+
+// jsonText is JSON that was checked already.
+type jsonText interface{ []byte | string }
 
 // eachMember calls fn for every member of an object in valid JSON; the key comes in its quotes and the
 // value without space around.
-func eachMember(raw []byte, fn func(key, value []byte)) {
+func eachMember[T jsonText](raw T, fn func(key, value T)) {
 	i := skipSpace(raw, 1)
 	for raw[i] != '}' {
 		end := valueEnd(raw, i)
@@ -297,7 +291,7 @@ func eachMember(raw []byte, fn func(key, value []byte)) {
 		i = skipSpace(raw, end) // the colon
 		i = skipSpace(raw, i+1) // the value
 		end = valueEnd(raw, i)
-		fn(key, raw[i:end:end])
+		fn(key, raw[i:end])
 		if i = skipSpace(raw, end); raw[i] == ',' {
 			i = skipSpace(raw, i+1)
 		}
@@ -305,18 +299,18 @@ func eachMember(raw []byte, fn func(key, value []byte)) {
 }
 
 // eachElement calls fn for every element of an array in valid JSON.
-func eachElement(raw []byte, fn func(value []byte)) {
+func eachElement[T jsonText](raw T, fn func(value T)) {
 	i := skipSpace(raw, 1)
 	for raw[i] != ']' {
 		end := valueEnd(raw, i)
-		fn(raw[i:end:end])
+		fn(raw[i:end])
 		if i = skipSpace(raw, end); raw[i] == ',' {
 			i = skipSpace(raw, i+1)
 		}
 	}
 }
 
-func skipSpace(raw []byte, i int) int {
+func skipSpace[T jsonText](raw T, i int) int {
 	for raw[i] == ' ' || raw[i] == '\n' || raw[i] == '\t' || raw[i] == '\r' {
 		i++
 	}
@@ -324,7 +318,7 @@ func skipSpace(raw []byte, i int) int {
 }
 
 // valueEnd returns where the value that starts at i ends.
-func valueEnd(raw []byte, i int) int {
+func valueEnd[T jsonText](raw T, i int) int {
 	depth := 0
 	for ; i < len(raw); i++ {
 		switch raw[i] {
@@ -352,7 +346,7 @@ func valueEnd(raw []byte, i int) int {
 }
 
 // stringEnd returns the index of the closing quote.
-func stringEnd(raw []byte, i int) int {
+func stringEnd[T jsonText](raw T, i int) int {
 	for i++; raw[i] != '"'; i++ {
 		if raw[i] == '\\' {
 			i++

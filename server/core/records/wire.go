@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -32,15 +33,38 @@ func DecodeParams(body []byte) (p Params, ok bool) {
 		body = first
 	}
 	eachMember(body, func(key, value []byte) {
-		name, _ := text(key)
-		p[name] = value
+		p[paramName(key)] = slices.Clip(value)
 	})
 	return p, true
 }
 
+// paramName reads the name of a parameter. Those that most requests have cost no memory.
+func paramName(key []byte) string {
+	switch string(key) {
+	case `"action"`:
+		return "action"
+	case `"api_key"`:
+		return "api_key"
+	case `"access_token"`:
+		return "access_token"
+	case `"database_id"`:
+		return "database_id"
+	case `"record_type"`:
+		return "record_type"
+	case `"records"`:
+		return "records"
+	}
+	name, _ := text(string(key))
+	return name
+}
+
 // Text returns a parameter that is a string; whatever is none counts as missing, which is "".
 func Text(p Params, name string) string {
-	s, _ := text(p[name])
+	raw := p[name]
+	if len(raw) == 0 || raw[0] != '"' {
+		return ""
+	}
+	s, _ := text(string(raw))
 	return s
 }
 
@@ -59,10 +83,12 @@ func DecodeSave(p Params) (SaveRequest, error) {
 		return SaveRequest{}, err
 	}
 	req := SaveRequest{Database: Text(p, "database_id"), Atomic: atomic, Items: make([]Item, len(raws))}
-	var like *Record
+	expected := likelyFields
 	for i, raw := range raws {
-		req.Items[i] = decodeItem(raw, like)
-		like = req.Items[i].Record
+		req.Items[i] = decodeItem(raw, expected)
+		if rec := req.Items[i].Record; rec != nil { // the next one probably has the same fields
+			expected = len(rec.Fields)
+		}
 	}
 	return req, nil
 }
@@ -72,16 +98,16 @@ func noRecords() *fault.Error {
 }
 
 // list returns the elements of an array parameter; nil when it is missing or null.
-func list(p Params, name string) ([][]byte, error) {
-	raw := bytes.TrimSpace(p[name])
+func list(p Params, name string) ([]string, error) {
+	raw := string(bytes.TrimSpace(p[name]))
 	switch {
-	case isNull(raw):
+	case raw == "" || raw[0] == 'n':
 		return nil, nil
 	case raw[0] != '[':
 		return nil, fault.Argument("records.not_a_list", name, "%s must be an array", name)
 	}
-	elements := [][]byte{}
-	eachElement(raw, func(value []byte) { elements = append(elements, value) })
+	elements := []string{}
+	eachElement(raw, func(value string) { elements = append(elements, value) })
 	return elements, nil
 }
 
@@ -134,7 +160,7 @@ func DecodeQuery(p Params) (Query, error) {
 		return Query{}, err
 	}
 	q := Query{Database: Text(p, "database_id"), Count: counted}
-	q.Type, _ = text(p["record_type"])
+	q.Type = Text(p, "record_type")
 	if q.Type == "" {
 		return q, fault.Argument("records.no_type", "record_type", "record_type must be the name of a record type")
 	}
