@@ -242,7 +242,7 @@ func (a *App) install(ctx context.Context, offered []lambda.Function) error {
 
 // provider finds who vouches for people.
 func (a *App) provider(name string) (users.Provider, bool) {
-	p, ok := a.plugins.Provider(name)
+	p, ok := a.rooms.functions.Provider(name)
 	return p, ok
 }
 

@@ -12,11 +12,14 @@ import (
 	"crema/server/lambda"
 )
 
-// kinds maps what a function may answer to codes and reasons.
-var kinds = map[lambda.Kind]struct {
+// kind is how an answer of a function is told.
+type kind struct {
 	code   fault.Code
 	reason string
-}{
+}
+
+// kinds maps what a function may answer to codes and reasons.
+var kinds = map[lambda.Kind]kind{
 	lambda.Invalid:  {fault.Invalid, "functions.invalid"},
 	lambda.Denied:   {fault.Denied, "functions.denied"},
 	lambda.NotFound: {fault.NotFound, "functions.not_found"},

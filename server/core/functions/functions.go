@@ -1,7 +1,6 @@
 package functions
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"crema/server/base/pg"
 	"crema/server/core/acl"
 	"crema/server/core/functions/hooks"
-	"crema/server/core/functions/timers"
 	"crema/server/lambda"
 )
 
@@ -51,12 +49,13 @@ type Service struct {
 
 // Set is functions that are live together. It does not change.
 type Set struct {
-	byName map[string]*function
-	routes routes
-	timers []*function
-	hooks  []*function
-	around []hooks.Hook // what hooks run around
-	calls  tracker
+	byName    map[string]*function
+	routes    routes
+	timers    []*function
+	hooks     []*function
+	providers []*function
+	around    []hooks.Hook // what hooks run around
+	calls     tracker
 }
 
 // function is a registered lambda.Function with what its calls need, computed once.
@@ -98,11 +97,12 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 	set := &Set{calls: newTracker()}
 	all := split(fns)
-	var errs [4]error
+	var errs [5]error
 	set.byName, errs[0] = register(s.config, all.lambdas)
 	set.routes, errs[1] = route(s.config, all.handlers)
 	set.timers, errs[2] = background(s.config, "timer", all.timers, addTimer)
 	set.hooks, errs[3] = background(s.config, "hook", all.hooks, addHook)
+	set.providers, errs[4] = background(s.config, "provider", all.providers, addProvider)
 	if err := together(errs[:]); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 			f.set = set
 		}
 	}
-	for _, f := range slices.Concat(set.timers, set.hooks) {
+	for _, f := range slices.Concat(set.timers, set.hooks, set.providers) {
 		f.set = set
 	}
 	for _, f := range set.hooks {
@@ -240,6 +240,8 @@ func (s *Service) enter(ctx context.Context, f *function, args json.RawMessage) 
 			f, err = named(s.live.Load().timers, f.Name)
 		case f.Hook != nil:
 			f, err = named(s.live.Load().hooks, f.Name)
+		case f.Provider:
+			f, err = named(s.live.Load().providers, f.Name)
 		default:
 			f, args, err = s.admit(ctx, f.Name, args)
 		}
@@ -269,51 +271,6 @@ func (s *Service) admit(ctx context.Context, name string, args json.RawMessage) 
 	return f, args, check(args, f.args)
 }
 
-// Timers returns the live functions that run by the clock, by name.
-func (s *Service) Timers() []timers.Timer { return s.live.Load().Timers() }
-
-// Timers returns the functions of the set that run by the clock, by name.
-func (t *Set) Timers() []timers.Timer {
-	var all []timers.Timer
-	for _, f := range t.timers {
-		all = append(all, timers.Timer{Name: f.Name, Spec: f.Schedule})
-	}
-	slices.SortFunc(all, func(a, b timers.Timer) int { return cmp.Compare(a.Name, b.Name) })
-	return all
-}
-
-// RunTimer runs a timer's function to its end or deadline. Nobody calls it: its Call has no actor. It fails as
-// Invoke does.
-func (s *Service) RunTimer(ctx context.Context, name string) error {
-	f, err := named(s.live.Load().timers, name)
-	if err != nil {
-		return err
-	}
-	return s.call(ctx, f, json.RawMessage("null"), nil).err
-}
-
-// Hooks returns the live functions that run around saves and deletes, in the order of their registration. The
-// list must not be changed.
-func (s *Service) Hooks() []hooks.Hook { return s.live.Load().around }
-
-// RunHook runs a hook's function for the actor of ctx, with a lambda.HookRequest, and returns what it gives
-// back. It fails as Invoke does.
-func (s *Service) RunHook(ctx context.Context, name string, args json.RawMessage) (json.RawMessage, error) {
-	f, err := named(s.live.Load().hooks, name)
-	if err != nil {
-		return nil, err
-	}
-	o := s.call(ctx, f, args, nil)
-	return o.result, o.err
-}
-
-func named(among []*function, name string) (*function, error) {
-	if i := slices.IndexFunc(among, func(f *function) bool { return f.Name == name }); i >= 0 {
-		return among[i], nil
-	}
-	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no function %.64q", name)
-}
-
 // refuse says why a caller must not call f.
 func (f *function) refuse(actor acl.Actor) error {
 	if f.UserRequired && actor.UserID == "" && !actor.Master() {
@@ -335,6 +292,33 @@ func (s *Service) Running() (n int) {
 
 // Abandoned returns how many functions still run after their caller got a timeout.
 func (s *Service) Abandoned() int { return int(s.abandoned.Load()) }
+
+// stopLimit is how long Stop waits for calls.
+const stopLimit = 10 * time.Second
+
+// Stop refuses new calls, waits for the running ones until ctx ends or 10 s have passed, and ends what
+// Start began. Calls that go on are logged.
+func (s *Service) Stop(ctx context.Context) {
+	s.cleaner.once.Do(func() {
+		if s.cleaner.stop != nil {
+			s.cleaner.stop()
+			<-s.cleaner.done
+		}
+	})
+	ctx, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	for _, set := range s.sets() {
+		select {
+		case <-set.calls.close():
+		case <-ctx.Done():
+			s.config.Log.WarnContext(ctx, "functions are still running at the stop", "calls", s.Running())
+			return
+		}
+	}
+}
 
 // noPayments stands where the server takes no payments.
 type noPayments struct{}

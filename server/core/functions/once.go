@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -281,4 +282,50 @@ func thaw(text string) (*fault.Error, error) {
 		return nil, fault.Wrap(err, fault.Internal, "functions.bad_answer", "a stored answer cannot be read")
 	}
 	return &fault.Error{Code: z.Code, Reason: z.Reason, Message: z.Message, Details: z.Details}, nil
+}
+
+const (
+	cleanEvery = 10 * time.Minute
+	cleanBatch = 1000
+)
+
+// cleaner is the goroutine that removes stored answers which are too old.
+type cleaner struct {
+	once sync.Once
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// Start lets old answers be removed from now on, until Stop.
+func (s *Service) Start() {
+	if s.config.DB == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.cleaner.stop, s.cleaner.done = stop, make(chan struct{})
+	go func() {
+		defer close(s.cleaner.done)
+		t := time.NewTicker(cleanEvery)
+		defer t.Stop()
+		for {
+			if err := s.clean(ctx); err != nil && ctx.Err() == nil {
+				s.config.Log.WarnContext(ctx, "old answers of functions are not removed", "error", err.Error())
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+		}
+	}()
+}
+
+// clean removes what has expired.
+func (s *Service) clean(ctx context.Context) error {
+	for {
+		n, err := s.store.expire(ctx, cleanBatch)
+		if err != nil || n < cleanBatch {
+			return err
+		}
+	}
 }

@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"crema/server/base/fault"
-	"crema/server/core/functions/timers"
 	"crema/server/lambda"
 )
 
@@ -72,7 +70,7 @@ func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
 }
 
 // sorted are functions by what calls them.
-type sorted struct{ lambdas, handlers, timers, hooks []lambda.Function }
+type sorted struct{ lambdas, handlers, timers, hooks, providers []lambda.Function }
 
 func split(fns []lambda.Function) (k sorted) {
 	for _, fn := range fns {
@@ -83,6 +81,8 @@ func split(fns []lambda.Function) (k sorted) {
 			k.timers = append(k.timers, fn)
 		case fn.Hook != nil:
 			k.hooks = append(k.hooks, fn)
+		case fn.Provider:
+			k.providers = append(k.providers, fn)
 		default:
 			k.lambdas = append(k.lambdas, fn)
 		}
@@ -108,7 +108,7 @@ func together(errs []error) error {
 // told, with reason functions.bad_function: it never takes the place of a function that is there.
 func Merge(have, more []lambda.Function) (all []lambda.Function, problems []error) {
 	all = have[:len(have):len(have)]
-	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}, hooks: map[string]bool{}}
+	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}, hooks: map[string]bool{}, providers: map[string]bool{}}
 	for _, fn := range have {
 		_ = known.add(fn) // New tells what is wrong with these
 	}
@@ -124,10 +124,11 @@ func Merge(have, more []lambda.Function) (all []lambda.Function, problems []erro
 
 // catalogue knows which names are taken.
 type catalogue struct {
-	lambdas  map[string]*function
-	handlers routes
-	timers   map[string]bool
-	hooks    map[string]bool
+	lambdas   map[string]*function
+	handlers  routes
+	timers    map[string]bool
+	hooks     map[string]bool
+	providers map[string]bool
 }
 
 func (c catalogue) add(fn lambda.Function) error {
@@ -138,6 +139,8 @@ func (c catalogue) add(fn lambda.Function) error {
 		return addTimer(c.timers, fn)
 	case fn.Hook != nil:
 		return addHook(c.hooks, fn)
+	case fn.Provider:
+		return addProvider(c.providers, fn)
 	}
 	err := nameable(fn)
 	if err == nil {
@@ -196,56 +199,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// background compiles the timers or the hooks, which have names of their own, or reports every fault of all
-// of them.
-func background(c Config, kind string, fns []lambda.Function, add func(map[string]bool, lambda.Function) error) ([]*function, error) {
-	var all []*function
-	taken := map[string]bool{}
-	var faults []string
-	for _, fn := range fns {
-		if err := add(taken, fn); err != nil {
-			faults = append(faults, err.Error())
-			continue
-		}
-		if fn.Timeout == 0 {
-			fn.Timeout = c.Timeout
-		}
-		all = append(all, &function{Function: fn, log: c.Log.With(kind, fn.Name).Handler()})
-	}
-	if len(faults) > 0 {
-		return nil, fault.New(fault.NotConfigured, "functions.bad_function", "%s", strings.Join(faults, "; "))
-	}
-	return all, nil
-}
-
-func addTimer(taken map[string]bool, fn lambda.Function) error {
-	if fn.Name == "" || len(fn.Name) > maxName {
-		return fmt.Errorf("timer %.64q: a name has 1 to %d bytes", fn.Name, maxName)
-	}
-	if _, err := timers.Parse(fn.Schedule); err != nil {
-		return fmt.Errorf("timer %s: %s", fn.Name, fault.From(err).Message)
-	}
-	if taken[fn.Name] {
-		return fmt.Errorf("timer %s is declared twice", fn.Name)
-	}
-	taken[fn.Name] = true
-	return nil
-}
-
-func addHook(taken map[string]bool, fn lambda.Function) error {
-	h := *fn.Hook
-	switch {
-	case fn.Name == "" || len(fn.Name) > maxName:
-		return fmt.Errorf("hook %.64q: a name has 1 to %d bytes", fn.Name, maxName)
-	case h.Type == "" || strings.HasPrefix(h.Type, "_"):
-		return fmt.Errorf("hook %s: %.64q is no record type", fn.Name, h.Type)
-	case !slices.Contains([]lambda.Trigger{lambda.OnBeforeSave, lambda.OnAfterSave, lambda.OnBeforeDelete, lambda.OnAfterDelete}, h.Trigger):
-		return fmt.Errorf("hook %s: there is no trigger %.64q", fn.Name, h.Trigger)
-	case taken[fn.Name]:
-		return fmt.Errorf("hook %s is declared twice", fn.Name)
-	}
-	taken[fn.Name] = true
-	return nil
 }

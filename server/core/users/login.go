@@ -15,7 +15,8 @@ import (
 
 // Provider knows people by what they prove elsewhere, such as a function of the app.
 type Provider interface {
-	// LogIn returns who data is about, and what to keep with the account: a JSON value.
+	// LogIn returns who data, an object or nil, is about, and what to keep with the account: a JSON value. No
+	// principal, and an error that is no fault, refuse the log-in; a fault reaches the caller.
 	LogIn(ctx context.Context, data json.RawMessage) (principalID string, keep json.RawMessage, err error)
 }
 
@@ -160,6 +161,10 @@ func (s *Service) principal(ctx context.Context, c Credentials) (name string, ke
 		return "", nil, fault.Argument("users.unknown_provider", "provider", "there is no provider %q", clip(c.Provider))
 	}
 	id, keep, err := p.LogIn(ctx, c.ProviderData)
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return "", nil, err
+	}
 	if err != nil || id == "" {
 		return "", nil, fault.Wrap(err, fault.CredentialsRefused, "users.provider_refused", "the provider does not accept this")
 	}

@@ -56,7 +56,9 @@ func credentialsOf(p records.Params) (c users.Credentials, err error) {
 	if c.AuthData, err = fields(p, "auth_data"); err != nil {
 		return c, err
 	}
-	c.ProviderData = p["provider_auth_data"]
+	if c.ProviderData = notNull(p["provider_auth_data"]); c.ProviderData != nil && c.ProviderData[0] != '{' {
+		return c, wrongType("provider_auth_data", "an object")
+	}
 	return c, optionalTexts(p, map[string]*string{"password": &c.Password, "provider": &c.Provider})
 }
 

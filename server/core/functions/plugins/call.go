@@ -10,8 +10,6 @@ import (
 	"net/url"
 
 	"crema/server/base/fault"
-	"crema/server/base/telemetry"
-	"crema/server/core/acl"
 	"crema/server/core/functions/workers"
 )
 
@@ -97,12 +95,6 @@ func (s *Service) result(p *plugin, text []byte) (json.RawMessage, error) {
 		answer.Result = json.RawMessage("null")
 	}
 	return answer.Result, nil
-}
-
-// callerFrom is the caller of a request that no function call stands for.
-func callerFrom(ctx context.Context) workers.Caller {
-	actor := acl.FromContext(ctx)
-	return workers.Caller{UserID: actor.UserID, KeyType: string(actor.Key), RequestID: telemetry.RequestID(ctx)}
 }
 
 // addressOf is where a URL's host listens.

@@ -258,7 +258,7 @@ func TestService_Answers(t *testing.T) {
 			t.Errorf("%s: %+v", c.answer, fault.From(err))
 		}
 	}
-	provider, ok := w.Provider("com.example")
+	provider, ok := w.functions.Provider("com.example")
 	p.set("provider com.example", `{"result":{"principal_id":"x1","auth_data":{"n":1}}}`)
 	id, keep, err := provider.LogIn(t.Context(), json.RawMessage(`{"k":1}`))
 	if !ok || id != "x1" || string(keep) != `{"n":1}` || err != nil {
@@ -267,7 +267,7 @@ func TestService_Answers(t *testing.T) {
 	if want := `"param":{"action":"login","auth_data":{"k":1}}`; !strings.Contains(p.last(), want) {
 		t.Errorf("%s lacks %s", p.last(), want)
 	}
-	if _, ok := w.Provider("com.other"); ok {
+	if _, ok := w.functions.Provider("com.other"); ok {
 		t.Error("an unknown provider is found")
 	}
 }

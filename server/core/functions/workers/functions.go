@@ -11,7 +11,7 @@ import (
 // Call runs one function. Wire: the kinds, and param as skygear §4.2 has it for each.
 type Call func(ctx context.Context, kind Kind, name string, param json.RawMessage, caller Caller) (json.RawMessage, error)
 
-// Functions are the pool's lambdas, HTTP handlers, timers and hooks, to be registered beside those in Go.
+// Functions are the pool's lambdas, HTTP handlers, timers, hooks and auth providers, to be registered beside those in Go.
 func (p *Pool) Functions() []lambda.Function { return p.Registered().Functions(p.Call) }
 
 // Functions are what was offered, made of calls.
@@ -33,6 +33,11 @@ func (r Registered) Functions(call Call) []lambda.Function {
 		f.Hook = &lambda.Hook{Type: d.Type, Trigger: lambda.Trigger(d.Trigger), Async: d.Async}
 		all = append(all, f)
 	}
+	for _, d := range r.Providers { // Wire: the type does not matter
+		f := lambda.Raw(d.ID, call.plain(Provider, d.ID))
+		f.Provider = true
+		all = append(all, f)
+	}
 	return all
 }
 
@@ -49,7 +54,7 @@ func (d Declared) options() (options []lambda.Option) {
 // raw is the code of a lambda.Raw.
 type raw = func(context.Context, *lambda.Call, json.RawMessage) (json.RawMessage, error)
 
-// plain passes the arguments on. Wire: of handlers and hooks they are param, a lambda.Request and a lambda.HookRequest.
+// plain passes the arguments on. Wire: of handlers and providers they are param, a lambda.Request and a lambda.ProviderRequest.
 func (call Call) plain(kind Kind, name string) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		return call(ctx, kind, name, args, callerOf(c))
