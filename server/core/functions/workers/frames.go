@@ -9,8 +9,8 @@ import (
 // The types of frames. The runtimes in python/ and node/ have the same list.
 const (
 	frameHello    = 1  // to the runtime: hello
-	frameReady    = 2  // from it: ready
-	frameLoad     = 3  // to a worker: load
+	frameReady    = 2  // from it, and from the parent of workers for its frameLoad: ready
+	frameLoad     = 3  // to a worker: load; to the parent of workers: hello
 	frameRegister = 4  // from it: Registered
 	frameCall     = 5  // to it: invocation; the frame's id names the call from now on
 	frameResult   = 6  // from it: JSON, the result
@@ -37,8 +37,9 @@ type hello struct {
 }
 
 type ready struct {
-	Version string `json:"version"`
-	Error   string `json:"error"` // why it cannot work
+	Version string   `json:"version"`
+	Error   string   `json:"error"` // why it cannot work
+	Unfit   []string `json:"unfit"` // of hello.Preload: modules that leave something open, which workers would share
 }
 
 type load struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -365,19 +366,63 @@ def aside():
 	}
 }
 
-// Packages are not compiled again for every pool, and nothing is written beside the functions.
-func TestPython_CompiledCodeHasItsPlace(t *testing.T) {
+// What workers are forked from has what packages need, and nothing that they would share.
+func TestPython_ForkedWorkers(t *testing.T) {
 	t.Parallel()
-	p := open(t, Config{Language: Python}, map[string]string{"a.py": `
-import csv, os, skygear
+	packages := app(t, map[string]string{
+		"calm.py":   "import os\nPID = os.getpid()\n",
+		"deep.py":   "import os\nPID = os.getpid()\n",
+		"dials.py":  "import os, socket\nPID = os.getpid()\nPAIR = socket.socketpair()\n",
+		"spins.py":  "import os, threading\nPID = os.getpid()\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+		"breaks.py": "raise SystemExit(3)\n", "numpy/__init__.py": "",
+		"numpy/random.py": "import os\nSEEDS = []\ndef seed():\n    SEEDS.append(os.getpid())\n",
+	})
+	p := open(t, Config{Language: Python, Env: map[string]string{"PYTHONPATH": packages}}, map[string]string{
+		"parts/__init__.py": "", "parts/more.py": "import deep\n", "a.py": `
+import csv, glob, os, resource
+import calm, dials, numpy.random, spins, skygear
+import deep as other  # parts imports it too
+
+try:
+    import breaks
+except SystemExit:
+    pass
+
+@skygear.op("own")
+def own():
+    return {module.__name__: module.PID == os.getpid() for module in (calm, other, dials, spins)}
 
 @skygear.op("places")
 def places():
-    own = os.environ["PYTHONPYCACHEPREFIX"]
-    return [csv.__cached__.startswith(own), __cached__.startswith(own), os.path.exists(__cached__)]
+    prefix = os.environ["PYTHONPYCACHEPREFIX"]
+    here = os.path.dirname(os.path.abspath(__file__))
+    return [csv.__cached__.startswith(prefix), os.listdir(here).count("__pycache__"), len(glob.glob(prefix + here + "/a.*.pyc"))]
+
+@skygear.op("limits")
+def limits():
+    with open("/proc/self/status") as f:
+        held = "NoNewPrivs:\t1\n" in f.read()
+    return [held, resource.getrlimit(resource.RLIMIT_CORE)[0], resource.getrlimit(resource.RLIMIT_NOFILE)[0], os.getpgid(0) == os.getpid()]
+
+@skygear.op("chance")
+def chance():
+    return [seeded == os.getpid() for seeded in numpy.random.SEEDS]
 `})
-	if got, err := op(t, p, "places", `{}`); err != nil || got != `[false, true, true]` {
-		t.Errorf("%s, %v", got, err)
+	if problems := p.Registered().Problems; len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for name, want := range map[string]string{
+		"own":    `{"calm": false, "deep": false, "dials": true, "spins": true}`,
+		"places": `[false, 0, 1]`,
+		"limits": `[true, 0, 1024, true]`,
+		"chance": `[true]`, // Python's own it seeds itself
+	} {
+		if name == "limits" && runtime.GOOS != "linux" {
+			continue
+		}
+		if got, err := op(t, p, name, `{}`); err != nil || got != want {
+			t.Errorf("%s is %s, want %s (%v)", name, got, want, err)
+		}
 	}
 }
 

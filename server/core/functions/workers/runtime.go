@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"embed"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -97,29 +98,48 @@ func find(l Language, dir string) (load, error) {
 // importLine finds what a Python file imports from elsewhere.
 var importLine = regexp.MustCompile(`^\s*(?:import\s+([A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)|from\s+([A-Za-z_][\w.]*)\s+import\b)`)
 
-// imports lists the modules that the Python files in the folder import, those of the folder itself left out.
+// imports lists the modules that the Python files in the folder and its packages import, those of the folder
+// itself left out.
 func imports(files load) []string {
 	own, all := map[string]bool{}, map[string]bool{}
-	paths, err := filepath.Glob(filepath.Join(files.Dir, "*.py"))
-	if err != nil {
-		return nil
-	}
-	for _, path := range paths {
-		own[strings.TrimSuffix(filepath.Base(path), ".py")] = true
+	for path, first := range modules(files.Dir) {
+		own[first] = true
 		for _, name := range importsOf(path) {
 			all[name] = true
 		}
 	}
-	var names []string
-	for name := range all {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
 		first, _, _ := strings.Cut(name, ".")
-		info, err := os.Stat(filepath.Join(files.Dir, first))
-		if !own[first] && (err != nil || !info.IsDir()) {
-			names = append(names, name)
-		}
+		return own[first]
+	})
+}
+
+// maxModules is how many files are read to find out what they import.
+const maxModules = 2000
+
+// modules lists the Python files of a folder and its packages, with the name that the import of each begins
+// with. What cannot be read is left out.
+func modules(dir string) map[string]string {
+	paths := map[string]string{}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
 	}
-	slices.Sort(names)
-	return names
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil
+		case len(paths) == maxModules:
+			return fs.SkipAll
+		case e.Type().IsRegular() && strings.HasSuffix(path, ".py"):
+			name, _ := filepath.Rel(dir, path)
+			first, _, _ := strings.Cut(filepath.ToSlash(strings.TrimSuffix(name, ".py")), "/")
+			paths[path] = first
+		case e.IsDir() && path != dir && (strings.ContainsAny(e.Name()[:1], "._") || e.Name() == "node_modules" || e.Name() == "site-packages"):
+			return fs.SkipDir
+		}
+		return nil
+	})
+	return paths
 }
 
 func importsOf(path string) (names []string) {

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import sys
+import threading
 import tokenize
 import traceback
 import types
@@ -12,7 +13,19 @@ PACKAGE = "plugin"
 
 
 class Source(importlib.machinery.SourceFileLoader):
-    """Compiles files that were written for Python 3.6 and older, where async was a name like any other."""
+    """Compiles the app's files, also those that were written for Python 3.6 and older, where async was a name like
+    any other. Nothing is written beside them."""
+
+    compiling = threading.Lock()
+
+    def get_code(self, fullname):
+        with self.compiling:
+            before = sys.pycache_prefix, sys.dont_write_bytecode
+            sys.pycache_prefix, sys.dont_write_bytecode = os.environ.get("PYTHONPYCACHEPREFIX"), False
+            try:
+                return super().get_code(fullname)
+            finally:
+                sys.pycache_prefix, sys.dont_write_bytecode = before
 
     def source_to_code(self, data, path, *, _optimize=-1):
         try:
@@ -74,6 +87,7 @@ def load(wanted):
 
     folder = wanted["dir"]
     os.chdir(folder)
+    sys.dont_write_bytecode = True
     sys.meta_path.insert(1, Finder(folder, False))
     sys.meta_path.append(Finder(folder, True))
     problems = []

@@ -4,10 +4,10 @@ import gc
 import importlib
 import json
 import os
-import random
 import select
 import signal
 import socket
+import stat
 import sys
 import threading
 
@@ -53,7 +53,7 @@ class Zygote:
             return False
         kind, _, body = message
         if kind == frames.LOAD:
-            preload(json.loads(body)["preload"])
+            self.send(frames.READY, unfit=preload(json.loads(body)["preload"]))
         elif kind == frames.FORK:
             self.fork(list(fds))
         elif kind == frames.REAP:
@@ -97,8 +97,7 @@ class Zygote:
             os.dup2(fds[1], 2)
             close(fds[:2] + [self.wake, self.waker])
             self.channel.sock.close()
-            random.seed()
-            sys.pycache_prefix = os.environ.get("PYTHONPYCACHEPREFIX")
+            reseed()
             worker.run([frames.Channel(socket.socket(fileno=fd)) for fd in fds[2:]])
             status = 0
         except SystemExit as e:
@@ -150,19 +149,50 @@ def find_prctl():
         return None
 
 
+def reseed():
+    """Give a worker chance of its own. Python's and OpenSSL's own see to it by themselves."""
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()
+
+
 def preload(names):
-    """Import what functions use. What fails here fails again, and is told, where a function imports it."""
+    """Import what functions use, and return the modules that workers must import by themselves. What fails here
+    fails again, and is told, where a function imports it."""
+    unfit, before = [], residue()
     for name in ["skygear", "skygear.transmitter"] + names:
         try:
             importlib.import_module(name)
         except BaseException:
             pass
+        after = residue()
+        if after - before:
+            unfit.append(name)
+            before = after
     sandbox.apply()
-    if threading.active_count() > 1:
-        print("crema: an imported module has started a thread, which functions will lack", file=sys.stderr)
     gc.collect()
     if hasattr(gc, "freeze"):
         gc.freeze()
+    return unfit
+
+
+def residue():
+    """Return what forked processes would share or lack: open files and connections, and threads."""
+    found = set()
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    for fd in os.listdir(folder):
+        try:
+            status = os.fstat(int(fd))
+        except OSError:
+            continue
+        if not stat.S_ISCHR(status.st_mode):
+            found.add((fd, status.st_dev, status.st_ino))
+    found.update(thread.ident for thread in threading.enumerate())
+    try:
+        found.update(os.listdir("/proc/self/task"))
+    except OSError:
+        pass
+    return found
 
 
 def main():
