@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -61,12 +62,14 @@ func (a *App) reserved() []string {
 	return append(slices.Collect(maps.Keys(a.workerEnvironment())), "PATH", "HOME", "TMPDIR", "LANG", "TZ", "USER", "MALLOC_ARENA_MAX", "STRIPE_API_BASE")
 }
 
-// letThrough lets other users of the machine pass through the data folder, without a look at it, when we are root:
-// functions then run as one of them.
-func (a *App) letThrough() error {
-	err := os.MkdirAll(a.c.DataDir, 0o700)
-	if err == nil && os.Geteuid() == 0 {
-		err = os.Chmod(a.c.DataDir, 0o711)
+// letThrough lets other users of the machine pass through the data folder to the deploys, without a look at it, when we
+// are root: functions and installers then run as two of them.
+func (a *App) letThrough() (err error) {
+	for _, below := range []string{"", config.DeploysFolder, filepath.Join(config.DeploysFolder, a.c.Name)} {
+		folder := filepath.Join(a.c.DataDir, below)
+		if err = errors.Join(err, os.MkdirAll(folder, 0o700)); err == nil && os.Geteuid() == 0 {
+			err = os.Chmod(folder, 0o711)
+		}
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.NotConfigured, "app.data_folder", "the data folder %s cannot be used; set CREMA_DATA to a folder that you may write to", a.c.DataDir)

@@ -36,6 +36,28 @@ func Unprivileged() *Account {
 	return &Account{Name: u.Username, uid: uint32(uid), gid: uint32(gid)}
 }
 
+// Installer returns the account for programs that install what others have written, beside Unprivileged: neither can look
+// into the other's processes or change its files. It is a number below nobody's that is nobody's either, nil where
+// Unprivileged is.
+func Installer() *Account {
+	nobody := Unprivileged()
+	if nobody == nil {
+		return nil
+	}
+	for id := nobody.uid - 1; id+numbers > nobody.uid; id-- {
+		text := strconv.FormatUint(uint64(id), 10)
+		_, named := user.LookupId(text)
+		_, group := user.LookupGroupId(text)
+		if named != nil && group != nil {
+			return &Account{Name: "installer", uid: id, gid: id}
+		}
+	}
+	return nobody
+}
+
+// numbers is how many below nobody's are tried.
+const numbers = 32
+
 // credential returns nil for a nil account: the child then runs as we do.
 func (a *Account) credential() *syscall.Credential {
 	if a == nil {

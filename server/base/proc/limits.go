@@ -35,6 +35,9 @@ func (l Limits) wrap(a *Account, path string, args []string) []string {
 		script.WriteString(strings.Join(tries, " || ") + " || :\n")
 	}
 	script.WriteString("ulimit -c 0\n")
+	if a != nil {
+		script.WriteString("umask 022\n") // ours is for our own files
+	}
 	set(l.Files, 1, "-n")
 	set(l.FileSize, 512, "-f")
 	if l.Memory > 0 {

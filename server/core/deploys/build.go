@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"crema/server/base/fault"
@@ -21,8 +22,15 @@ import (
 const (
 	buildLimit = 10 * time.Minute
 	youngAge   = time.Minute
-	keptBuilds = 8 // installed sets of packages; the ones used least recently go
+	keptBuilds = 8           // installed sets of packages; the ones used least recently go
+	complete   = ".complete" // of a set's name, for its mark
+	maxSaid    = 256 << 10   // bytes that one program of a build says
 )
+
+// installing bounds the programs of a build: a compiler fits in, a fork bomb does not.
+func installing() proc.Limits {
+	return proc.Limits{Memory: 4 << 30, Group: 6 << 30, Reserve: 1 << 30, Processes: 1024, Files: 4096, FileSize: 1 << 30}
+}
 
 // build installs what the functions in a folder need, where that has not been done before, and returns the
 // Python interpreter that has it. Reason deploys.build_failed; the log says why.
@@ -44,17 +52,14 @@ func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, sa
 	if err != nil {
 		return "", err
 	}
-	home, err := s.install(ctx, "python", fingerprint(wanted, python, version), func(ctx context.Context, home string) error {
+	packages := set{"python", fingerprint(wanted, python, version), map[string][]byte{"requirements.txt": wanted}}
+	home, err := s.install(ctx, packages, func(ctx context.Context, home string) error {
 		say("pip: installing what requirements.txt names")
 		if err := s.run(ctx, home, say, python, "-m", "venv", home); err != nil {
 			return err
 		}
-		copied := filepath.Join(home, "requirements.txt")
-		if err := os.WriteFile(copied, wanted, 0o644); err != nil {
-			return err
-		}
 		return s.run(ctx, home, say, filepath.Join(home, "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check",
-			"--no-input", "--progress-bar", "off", "-r", copied)
+			"--no-input", "--progress-bar", "off", "-r", filepath.Join(home, "requirements.txt"))
 	}, say)
 	return filepath.Join(home, "bin", "python"), err
 }
@@ -97,23 +102,15 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 	if err != nil {
 		return err
 	}
-	home, err := s.install(ctx, "node", fingerprint(slices.Concat(wanted, lock), node, version), func(ctx context.Context, home string) error {
+	packages := set{"node", fingerprint(slices.Concat(wanted, lock), node, version), map[string][]byte{"package.json": wanted}}
+	args := []string{"install"}
+	if locked {
+		args, packages.files["package-lock.json"] = []string{"ci"}, lock
+	}
+	home, err := s.install(ctx, packages, func(ctx context.Context, home string) error {
 		say("npm: installing what package.json names")
-		if err := os.WriteFile(filepath.Join(home, "package.json"), wanted, 0o644); err != nil {
-			return err
-		}
-		args := []string{"install"}
-		if locked {
-			args = []string{"ci"}
-			if err := os.WriteFile(filepath.Join(home, "package-lock.json"), lock, 0o644); err != nil {
-				return err
-			}
-		}
 		args = append(args, "--omit=dev", "--no-audit", "--no-fund", "--no-progress", "--loglevel=warn")
-		if err := s.run(ctx, home, say, npm, args...); err != nil {
-			return err
-		}
-		return os.MkdirAll(filepath.Join(home, archive.Packages), 0o755) // there may be nothing to install
+		return s.run(ctx, home, say, npm, args...)
 	}, say)
 	if err != nil {
 		return err
@@ -131,21 +128,29 @@ func fingerprint(wanted []byte, program, version string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
+// set is packages that are installed together.
+type set struct {
+	kind, name string
+	files      map[string][]byte // what says which they are
+}
+
 // install returns the folder of a set of packages. fill makes one that is not there. A folder without its mark is
-// what a killed server has left.
-func (s *Service) install(ctx context.Context, kind, name string, fill func(ctx context.Context, home string) error, say func(string)) (string, error) {
-	home, err := filepath.Abs(filepath.Join(s.packages(), kind+"-"+name))
+// what a killed server has left. We write nothing into a folder that the installer has: it could make any name there a
+// link to a file of ours. So the mark stands beside it.
+func (s *Service) install(ctx context.Context, p set, fill func(ctx context.Context, home string) error, say func(string)) (string, error) {
+	home, err := filepath.Abs(filepath.Join(s.packages(), p.kind+"-"+p.name))
 	if err != nil {
 		return "", disk(err, s.c.Dir)
 	}
-	mark := filepath.Join(home, ".complete")
-	if _, err := os.Stat(mark); err == nil {
+	mark := home + complete
+	_, unmarked := os.Stat(mark)
+	if _, gone := os.Stat(home); unmarked == nil && gone == nil {
 		now := time.Now()
 		_ = os.Chtimes(mark, now, now) // only the order of tidying suffers
-		say(kind + ": the packages are there already")
+		say(p.kind + ": the packages are there already")
 		return home, nil
 	}
-	if err := errors.Join(os.RemoveAll(home), os.MkdirAll(home, 0o755), proc.Unprivileged().Own(home)); err != nil {
+	if err := s.prepareHome(home, p.files); err != nil {
 		return "", disk(err, s.c.Dir)
 	}
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
@@ -153,17 +158,32 @@ func (s *Service) install(ctx context.Context, kind, name string, fill func(ctx 
 	begun := time.Now()
 	err = fill(ctx, home)
 	if err == nil {
-		err = os.WriteFile(mark, nil, 0o644)
+		err = os.WriteFile(mark, nil, 0o600)
 	}
 	if err != nil {
 		_ = os.RemoveAll(home)
 		return "", disk(err, s.c.Dir)
 	}
-	say(fmt.Sprintf("%s: the packages are there after %v", kind, time.Since(begun).Round(time.Millisecond)))
+	say(fmt.Sprintf("%s: the packages are there after %v", p.kind, time.Since(begun).Round(time.Millisecond)))
 	return home, nil
 }
 
-// run runs a program of a build in a folder of its own, as nobody when we are root, and tells what it prints.
+// prepareHome makes the folder of a set with its files, and gives it to the installer.
+func (s *Service) prepareHome(home string, files map[string][]byte) error {
+	err := errors.Join(os.RemoveAll(home+complete), os.RemoveAll(home), os.MkdirAll(home, 0o755))
+	if err := errors.Join(err, os.Chmod(s.packages(), 0o755), os.Chmod(home, 0o755)); err != nil {
+		return err
+	}
+	for name, text := range files {
+		name = filepath.Join(home, name)
+		if err := errors.Join(os.WriteFile(name, text, 0o644), os.Chmod(name, 0o644)); err != nil {
+			return err
+		}
+	}
+	return proc.Installer().Own(home)
+}
+
+// run runs a program of a build in a folder of its own, as the installer when we are root, and tells what it prints.
 func (s *Service) run(ctx context.Context, home string, say func(string), program string, args ...string) error {
 	account := s.builder(ctx, home, program)
 	cache := filepath.Join(home, ".cache")
@@ -171,9 +191,14 @@ func (s *Service) run(ctx context.Context, home string, say func(string), progra
 		"PATH=" + filepath.Dir(program) + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + os.TempDir(), "LANG=C.UTF-8",
 		"PIP_CACHE_DIR=" + cache, "npm_config_cache=" + cache, "npm_config_update_notifier=false",
 	}, s.c.BuildEnv...)
+	var said atomic.Int64
 	p, err := proc.Start(proc.Config{
-		Path: program, Args: args, Dir: home, Env: env, Account: account, Limits: proc.Limits{Files: 4096, FileSize: 1 << 30},
-		Line: func(_ proc.Stream, text string) { say("  " + text) },
+		Path: program, Args: args, Dir: home, Env: env, Account: account, Limits: installing(),
+		Line: func(_ proc.Stream, text string) {
+			if said.Add(int64(len(text))+1) < maxSaid {
+				say("  " + text)
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -187,6 +212,9 @@ func (s *Service) run(ctx context.Context, home string, say func(string), progra
 	}
 	_ = os.RemoveAll(cache) // it would only take room
 	if ended := p.Ended(); ended != "exit status 0" {
+		if said.Load() >= maxSaid {
+			say("  (much is left out; the last lines are:)\n" + p.Last())
+		}
 		return fault.New(fault.Invalid, "deploys.build_failed", "the packages could not be installed (%s: %s)", filepath.Base(program), ended)
 	}
 	return nil
@@ -194,7 +222,7 @@ func (s *Service) run(ctx context.Context, home string, say func(string), progra
 
 // builder is who installs packages. Where that user cannot reach what it needs, we do it ourselves.
 func (s *Service) builder(ctx context.Context, home, program string) *proc.Account {
-	account := proc.Unprivileged()
+	account := proc.Installer()
 	if account == nil {
 		return nil
 	}
@@ -210,7 +238,7 @@ func (s *Service) version(ctx context.Context, program string) (string, error) {
 	home, err := os.MkdirTemp("", "crema-version-")
 	if err == nil {
 		defer os.RemoveAll(home) //nolint:errcheck // it is empty
-		err = errors.Join(os.Chmod(home, 0o755), proc.Unprivileged().Own(home))
+		err = errors.Join(os.Chmod(home, 0o755), proc.Installer().Own(home))
 	}
 	if err != nil {
 		return "", disk(err, os.TempDir())
@@ -248,16 +276,17 @@ func (s *Service) tidy(ctx context.Context) {
 
 func (s *Service) tidyPackages() error {
 	entries, err := os.ReadDir(s.packages())
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() })
 	used := map[string]time.Time{}
 	for _, e := range entries {
-		if info, err := os.Stat(filepath.Join(s.packages(), e.Name(), ".complete")); err == nil {
+		if info, err := os.Stat(filepath.Join(s.packages(), e.Name()+complete)); err == nil {
 			used[e.Name()] = info.ModTime()
 		}
 	}
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return used[b.Name()].Compare(used[a.Name()]) })
 	for i, e := range entries {
-		if i >= keptBuilds {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.packages(), e.Name())))
+		if home := filepath.Join(s.packages(), e.Name()); i >= keptBuilds {
+			err = errors.Join(err, os.RemoveAll(home+complete), os.RemoveAll(home))
 		}
 	}
 	return err

@@ -100,10 +100,9 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 		ctx, cancel := context.WithTimeout(s.ctx, deployFor)
 		defer cancel()
 		j := s.report(id)
-		err := s.perform(ctx, by, reason, which, j.say)
+		err := s.perform(ctx, by, reason, which, j)
 		if err != nil {
-			j.say("failed: " + fault.From(err).Message)
-			j.say("The live version is as it was.")
+			j.conclude("failed: " + fault.From(err).Message + "\nThe live version is as it was.")
 			s.c.Log.WarnContext(ctx, "a deploy failed", "job", id, "error", err.Error())
 		}
 		j.end(err == nil)
@@ -112,22 +111,22 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 }
 
 // perform takes a version through everything that may fail, and only then makes it live.
-func (s *Service) perform(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error), say func(string)) error {
+func (s *Service) perform(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error), j *report) error {
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.give()
 	begun := time.Now()
-	version, err := which(ctx, say)
+	version, err := which(ctx, j.say)
 	if err != nil {
 		return err
 	}
 	if version != nil && reason == "deploy" {
-		if err := s.inspect(ctx, *version, say); err != nil {
+		if err := s.inspect(ctx, *version, j.say); err != nil {
 			return err
 		}
 	}
-	ready, err := s.prepare(ctx, version, false, say)
+	ready, err := s.prepare(ctx, version, false, j.say)
 	if err != nil {
 		return err
 	}
@@ -137,7 +136,7 @@ func (s *Service) perform(ctx context.Context, by, reason string, which func(con
 		return err
 	}
 	s.swap(ready, release{Seq: seq, Version: version})
-	say(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
+	j.conclude(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
 	s.tasks.Go(func() { s.tidy(s.ctx) })
 	return nil
 }

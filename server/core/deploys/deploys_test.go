@@ -1,9 +1,11 @@
 package deploys_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -300,4 +302,31 @@ func TestDeploy_TwoServersAtOnceEndAlike(t *testing.T) {
 	}
 	eventually(t, is(here))
 	eventually(t, is(there))
+}
+
+func TestDeploys_ForgetTheFolder(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	db := testkit.DB(t)
+	s := deploys.New(deploys.Config{DB: db, Dir: t.TempDir(), Stage: &stage{}, Key: make([]byte, 32), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	folder := int64(0)
+	for range 3 {
+		id, err := s.Rollback(t.Context(), "me@example.com", &folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, s, id)
+	}
+	eventually(t, func() bool {
+		var n int
+		err := db.Get(t.Context(), &n, "SELECT count(*) FROM app._deploy_release")
+		return err == nil && n == 1
+	})
+	s.Stop()
+	if strings.Contains(log.String(), "level=WARN") {
+		t.Error(log.String())
+	}
 }

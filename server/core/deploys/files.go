@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,7 +141,7 @@ func (s *Service) materialize(ctx context.Context, v *Version, say func(string))
 // unfold writes a version into a folder, which appears whole. Its files are as old as the version, so that all servers
 // say the same of them.
 func (s *Service) unfold(ctx context.Context, dir string, made time.Time, files []File) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		return err
 	}
 	draft, err := os.MkdirTemp(filepath.Dir(dir), ".draft-")
@@ -148,13 +149,13 @@ func (s *Service) unfold(ctx context.Context, dir string, made time.Time, files 
 		return err
 	}
 	defer os.RemoveAll(draft) //nolint:errcheck // it has been renamed, or is removed at the next start
-	if err := os.Chmod(draft, 0o755); err != nil {
-		return err
-	}
 	for _, f := range files {
 		if err := s.write(ctx, filepath.Join(draft, filepath.FromSlash(f.Path)), f, made); err != nil {
 			return err
 		}
+	}
+	if err := openFolders(draft); err != nil {
+		return err
 	}
 	if err := os.Rename(draft, dir); err != nil {
 		if _, there := os.Stat(dir); there == nil { // another server of this machine was quicker
@@ -179,7 +180,17 @@ func (s *Service) write(ctx context.Context, name string, f File, made time.Time
 	if err := os.WriteFile(name, body, f.Mode); err != nil {
 		return err
 	}
-	return os.Chtimes(name, made, made)
+	return errors.Join(os.Chmod(name, f.Mode), os.Chtimes(name, made, made))
+}
+
+// openFolders lets everybody read the folders below one, whatever our umask: functions may run as another user.
+func openFolders(dir string) error {
+	return filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = os.Chmod(name, 0o755)
+		}
+		return err
+	})
 }
 
 func disk(err error, dir string) error {

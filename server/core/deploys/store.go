@@ -77,7 +77,7 @@ FROM app._deploy_job WHERE id = $1`
 	sqlForgetReleases = `
 DELETE FROM app._deploy_release WHERE seq NOT IN (
   SELECT max(seq) FROM app._deploy_release GROUP BY version ORDER BY max(seq) DESC LIMIT $1)
-RETURNING version`
+RETURNING coalesce(version, 0)`
 
 	sqlForgetVersions = `
 DELETE FROM app._deploy_version v WHERE (made_at < now() - $1 * interval '1 second' OR id = ANY($2))
@@ -181,15 +181,9 @@ func (s store) release(ctx context.Context, version *int64, reason, by string) (
 // tidy forgets what nothing refers to and returns the digests of the versions that stay. The age keeps what is just
 // being deployed.
 func (s store) tidy(ctx context.Context, releases int, age time.Duration) (digests []string, err error) {
-	var gone []*int64
-	if err := s.db.Select(ctx, &gone, sqlForgetReleases, releases); err != nil {
+	versions := []int64{} // 0 is the folder, which is no version
+	if err := s.db.Select(ctx, &versions, sqlForgetReleases, releases); err != nil {
 		return nil, err
-	}
-	versions := []int64{}
-	for _, id := range gone {
-		if id != nil {
-			versions = append(versions, *id)
-		}
 	}
 	old := int64(age.Seconds())
 	for _, step := range []struct {

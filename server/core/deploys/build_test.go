@@ -1,0 +1,86 @@
+package deploys_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"crema/server/base/proc"
+	"crema/server/core/deploys"
+	"crema/server/testkit"
+)
+
+// open is a folder that every user of the machine can reach.
+func open(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "crema-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// install deploys a function in JavaScript whose package.json runs a script of the shell.
+func install(t *testing.T, dir, script string) deploys.Job {
+	t.Helper()
+	for _, name := range []string{"npm", "node"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(name + " is missing")
+		}
+	}
+	text, err := json.Marshal(map[string]any{"name": "app", "version": "1.0.0", "scripts": map[string]string{"install": script}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := start(t, testkit.DB(t), dir)
+	return send(t, s, map[string]string{"lambdas/a.js": "", "lambdas/package.json": string(text), "public_html/index.html": "shop"})
+}
+
+// What a package runs when it is installed can make the server write nowhere, and sees nothing of the functions.
+func TestBuild_InstallersAreFencedOff(t *testing.T) {
+	t.Parallel()
+	nobody := proc.Unprivileged()
+	if nobody == nil {
+		t.Skip("needs root, where functions and installers run as two other users")
+	}
+	function, err := proc.Start(proc.Config{Path: "/bin/sleep", Args: []string{"1000"}, Account: nobody, Env: []string{"MASTER_KEY=quite-secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { function.Kill(); <-function.Done() })
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := open(t)
+	j := install(t, dir, fmt.Sprintf(`ln -sf %[1]s .complete; id -u; cat /proc/%[2]d/environ; touch ../mine; umask`,
+		precious, function.Pid()))
+	if j.State != deploys.Success {
+		t.Fatal(j.Log)
+	}
+	if text, err := os.ReadFile(precious); err != nil || string(text) != "precious" {
+		t.Errorf("a file of the server's own: %q, %v", text, err)
+	}
+	if strings.Contains(j.Log, "quite-secret") || strings.Contains(j.Log, "\n  0\n") || !strings.Contains(j.Log, "\n  0022\n") {
+		t.Error(j.Log)
+	}
+	if found, err := filepath.Glob(filepath.Join(dir, "packages", "mine*")); err != nil || len(found) > 0 {
+		t.Errorf("an installer has written beside its folder: %q, %v", found, err)
+	}
+}
+
+func TestBuild_TellsTheEndOfALongLog(t *testing.T) {
+	t.Parallel()
+	j := install(t, open(t), `yes $(head -c 1900 /dev/zero | tr '\0' x) | head -n 400; echo the reason >&2; exit 3`)
+	if j.State != deploys.Failed || len(j.Log) > 300<<10 || !strings.Contains(j.Log, "the reason") || !strings.HasSuffix(j.Log, "as it was.\n") {
+		t.Errorf("%s, %d bytes: %.200q ... %q", j.State, len(j.Log), j.Log, j.Log[max(0, len(j.Log)-1000):])
+	}
+}
