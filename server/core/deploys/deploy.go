@@ -56,10 +56,10 @@ func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job 
 		if *version == 0 {
 			return nil, nil
 		}
-		var info Info
-		err := s.c.DB.Get(ctx, &info, sqlVersion, *version)
-		if fault.Is(err, "pg.no_rows") {
-			err = fault.New(fault.NotFound, "deploys.no_version", "there is no version %d any more", *version)
+		var was bool // what was never live may have been refused
+		err := s.c.DB.Get(ctx, &was, sqlWasLive, *version)
+		if err == nil && !was {
+			err = fault.New(fault.NotFound, "deploys.no_version", "there is no version %d that was live; crema versions lists them", *version)
 		}
 		return version, err
 	})
@@ -154,18 +154,18 @@ func (s *Service) inspect(ctx context.Context, version int64, say func(string)) 
 	if err != nil {
 		return err
 	}
+	own, err := s.ownSecrets(ctx)
+	if err != nil {
+		return err
+	}
 	say(fmt.Sprintf("%d files", len(files)))
 	packages := false
 	for _, f := range files {
-		inPackages := strings.Contains("/"+f.Path, "/"+archive.Packages+"/")
-		packages = packages || inPackages
 		if f.Size > large {
 			say(fmt.Sprintf("warning: %s has %d MB", f.Path, f.Size>>20))
 		}
-		if inPackages {
-			continue
-		}
-		if err := s.inspectFile(ctx, f, say); err != nil {
+		packages = packages || inPackages(f.Path)
+		if err := s.inspectFile(ctx, f, own, say); err != nil {
 			return err
 		}
 	}
@@ -175,16 +175,29 @@ func (s *Service) inspect(ctx context.Context, version int64, say func(string)) 
 	return nil
 }
 
-func (s *Service) inspectFile(ctx context.Context, f File, say func(string)) error {
+func inPackages(path string) bool { return strings.Contains("/"+path, "/"+archive.Packages+"/") }
+
+// ownSecrets are those of the app, by what they are called.
+func (s *Service) ownSecrets(ctx context.Context) ([]archive.Own, error) {
+	secrets, err := s.secrets(ctx)
+	own := []archive.Own{{Name: "the master key", Value: s.c.MasterKey}}
+	for name, value := range secrets {
+		own = append(own, archive.Own{Name: "the secret " + name, Value: value})
+	}
+	return own, err
+}
+
+func (s *Service) inspectFile(ctx context.Context, f File, own []archive.Own, say func(string)) error {
 	site := strings.HasPrefix(f.Path, archive.Site+"/")
-	if f.Size > large || !site && path.Dir(f.Path) != "." && !strings.HasPrefix(f.Path, archive.Lambdas+"/") {
+	code := path.Dir(f.Path) == "." || strings.HasPrefix(f.Path, archive.Lambdas+"/")
+	if !site && (!code || inPackages(f.Path)) {
 		return nil
 	}
 	body, err := s.store.body(ctx, f.Hash)
 	if err != nil {
 		return err
 	}
-	if found := archive.Secret(body, s.c.MasterKey); site && found != "" {
+	if found := archive.Secret(body, own...); site && found != "" {
 		return fault.New(fault.Invalid, "deploys.secret_in_site", "%s would publish a secret (%s); take it out, and keep it with crema secrets set", f.Path, found)
 	}
 	for _, p := range archive.Placeholders(f.Path, body) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -302,6 +303,62 @@ func TestDeploy_TwoServersAtOnceEndAlike(t *testing.T) {
 	}
 	eventually(t, is(here))
 	eventually(t, is(there))
+}
+
+// What was refused stays unpublished, whichever way is tried.
+func TestRollback_OnlyToWhatWasLive(t *testing.T) {
+	t.Parallel()
+	s, st := start(t, testkit.DB(t), t.TempDir())
+	if j := send(t, s, map[string]string{"public_html/index.html": "-----BEGIN " + "PRIVATE KEY-----"}); j.State != deploys.Failed {
+		t.Fatalf("%+v", j)
+	}
+	for _, version := range []int64{1, 2, -1} {
+		id, err := s.Rollback(t.Context(), "me@example.com", &version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j := wait(t, s, id); j.State != deploys.Failed || !strings.Contains(j.Log, "no version") {
+			t.Errorf("%d: %+v", version, j)
+		}
+	}
+	if !st.is("folder")() {
+		t.Error(st.live)
+	}
+}
+
+// A client may say of its files what it likes.
+func TestBegin_CountsBytesItself(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, testkit.DB(t), t.TempDir())
+	body := strings.Repeat("x", 20<<20)
+	sum := sha256.Sum256([]byte(body))
+	if err := s.Keep(t.Context(), sum[:], strings.NewReader(body)); err != nil {
+		t.Fatal(err)
+	}
+	var files []deploys.File
+	for i := range 13 {
+		files = append(files, deploys.File{Path: fmt.Sprintf("public_html/%d", i), Hash: sum[:], Size: -1, Mode: 0o644})
+	}
+	if _, err := s.Begin(t.Context(), "me@example.com", files); !fault.Is(err, "archive.too_large") {
+		t.Errorf("260 MB: %v", err)
+	}
+}
+
+func TestDeploy_RefusesSecretsOfTheApp(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, testkit.DB(t), t.TempDir())
+	id, err := s.SetSecret(t.Context(), "me@example.com", "SMTP_PASSWORD", "quite-secret-it-is")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, s, id)
+	large := strings.Repeat("x", 6<<20)
+	for _, body := range []string{"quite-secret-it-is", large + " quite-secret-it-is", large + ` "sk_test_` + `4eC39HqLyjWDarjtT1zdp7dc"`} {
+		j := send(t, s, map[string]string{"public_html/index.html": "x", "public_html/a.js": body})
+		if j.State != deploys.Failed || !strings.Contains(j.Log, "public_html/a.js would publish") || strings.Contains(j.Log, "quite-secret") {
+			t.Errorf("%+v", j)
+		}
+	}
 }
 
 func TestDeploys_ForgetTheFolder(t *testing.T) {

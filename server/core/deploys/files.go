@@ -60,19 +60,14 @@ func (s *Service) Keep(ctx context.Context, hash []byte, from io.Reader) error {
 // create stores a version. All contents must be there.
 func (s *Service) create(ctx context.Context, by string, files []File) (int64, error) {
 	paths := make([]string, len(files))
-	total := int64(0)
 	for i, f := range files {
 		paths[i] = f.Path
-		total += f.Size
 	}
 	if err := errors.Join(archive.CheckPaths(paths), archive.CheckProject(paths)); err != nil {
 		return 0, err
 	}
-	if total > archive.MaxTotal {
-		return 0, fault.New(fault.TooLarge, "archive.too_large", "all files together have at most %d MB", archive.MaxTotal>>20)
-	}
 	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	id, err := s.store.addVersion(ctx, digestOf(files), by, files)
+	id, err := s.store.addVersion(ctx, digestOf(files), by, files, archive.MaxTotal)
 	if fault.Is(err, "pg.foreign_key") {
 		err = fault.New(fault.Constraint, "deploys.file_missing", "a file has not been sent; run the same command again")
 	}
@@ -177,10 +172,23 @@ func (s *Service) write(ctx context.Context, name string, f File, made time.Time
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, body, f.Mode); err != nil {
+	if err := writeNew(name, body, f.Mode); err != nil {
 		return err
 	}
 	return errors.Join(os.Chmod(name, f.Mode), os.Chtimes(name, made, made))
+}
+
+// writeNew writes a file that is not there yet: on some disks names in capital and small letters are the same.
+func writeNew(name string, body []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Invalid, "deploys.same_name", "%s is there twice for this server's disk; names must differ in more than capital letters", filepath.Base(name))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	return errors.Join(err, f.Close())
 }
 
 // openFolders lets everybody read the folders below one, whatever our umask: functions may run as another user.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"crema/server/base/fault"
 	"crema/server/base/pg"
 )
 
@@ -23,13 +24,19 @@ const (
 
 	sqlAddVersion = `INSERT INTO app._deploy_version (digest, made_by) VALUES ($1, $2) RETURNING id`
 
+	// A size is the content's own, whatever was said of it; 0 where there is none fails by its key.
 	sqlAddFiles = `
 INSERT INTO app._deploy_file (version, path, hash, size, mode)
-SELECT $1, * FROM unnest($2::text[], $3::bytea[], $4::bigint[], $5::int[])`
+SELECT $1, f.path, f.hash, coalesce(b.size, 0), f.mode
+FROM unnest($2::text[], $3::bytea[], $4::int[]) AS f (path, hash, mode) LEFT JOIN app._deploy_blob b ON b.hash = f.hash`
+
+	sqlTotal = `SELECT coalesce(sum(size), 0)::bigint FROM app._deploy_file WHERE version = $1`
 
 	sqlFiles = `SELECT path, hash, size, mode FROM app._deploy_file WHERE version = $1 ORDER BY path`
 
 	sqlVersion = `SELECT id, digest, made_by, made_at FROM app._deploy_version WHERE id = $1`
+
+	sqlWasLive = `SELECT EXISTS (SELECT FROM app._deploy_release WHERE version = $1)`
 
 	sqlVersions = `
 SELECT v.id, v.digest, v.made_by, v.made_at, coalesce((SELECT version = v.id FROM app._deploy_release ORDER BY seq DESC LIMIT 1), false) AS live
@@ -138,17 +145,24 @@ func (s store) body(ctx context.Context, hash []byte) ([]byte, error) {
 	return all.Bytes(), err
 }
 
-// addVersion stores the list of a version's files.
-func (s store) addVersion(ctx context.Context, digest, by string, files []File) (id int64, err error) {
-	paths, hashes, sizes, modes := make([]string, len(files)), make([][]byte, len(files)), make([]int64, len(files)), make([]int64, len(files))
+// addVersion stores the list of a version's files, unless they have more than most bytes.
+func (s store) addVersion(ctx context.Context, digest, by string, files []File, most int64) (id int64, err error) {
+	paths, hashes, modes := make([]string, len(files)), make([][]byte, len(files)), make([]int64, len(files))
 	for i, f := range files {
-		paths[i], hashes[i], sizes[i], modes[i] = f.Path, f.Hash, f.Size, int64(f.Mode)
+		paths[i], hashes[i], modes[i] = f.Path, f.Hash, int64(f.Mode)
 	}
 	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
 		if err := tx.Get(ctx, &id, sqlAddVersion, digest, by); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlAddFiles, id, pg.Array(paths), pg.Array(hashes), pg.Array(sizes), pg.Array(modes))
+		if _, err := tx.Exec(ctx, sqlAddFiles, id, pg.Array(paths), pg.Array(hashes), pg.Array(modes)); err != nil {
+			return err
+		}
+		var total int64
+		err := tx.Get(ctx, &total, sqlTotal, id)
+		if err == nil && total > most {
+			err = fault.New(fault.TooLarge, "archive.too_large", "all files together have at most %d MB", most>>20)
+		}
 		return err
 	})
 	return id, err

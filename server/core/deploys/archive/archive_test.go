@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +75,9 @@ func TestRead_Refuses(t *testing.T) {
 		"hidden parent":     {{name: "a/../../b"}},
 		"backslash":         {{name: `a\..\b`}},
 		"control character": {{name: "a\nb"}},
+		"name too long":     {{name: strings.Repeat("a", 256)}},
+		"path too long":     {{name: strings.Repeat("a/", 256) + "a"}},
+		"not UTF-8":         {{name: "a\xff"}},
 		"link out":          {{name: "a", link: "../../etc/passwd", kind: tar.TypeSymlink}},
 		"absolute link":     {{name: "a", link: "/etc/passwd", kind: tar.TypeSymlink}},
 		"link to nothing":   {{name: "a", link: "b", kind: tar.TypeSymlink}},
@@ -111,6 +116,29 @@ func TestRead_EndsABomb(t *testing.T) {
 	if _, err := read(packed(t, entry{name: "a", body: zeros + zeros})); !fault.Is(err, "archive.too_large") {
 		t.Errorf("one file: %v", err)
 	}
+	if _, err := read(folders(t, 330<<20)); !fault.Is(err, "archive.too_large") {
+		t.Errorf("folders without end: %v", err)
+	}
+}
+
+// folders is an archive of one folder, again and again; it has this many bytes when it is unpacked.
+func folders(t *testing.T, size int) []byte {
+	t.Helper()
+	var one, all bytes.Buffer
+	w := tar.NewWriter(&one)
+	for range 2048 {
+		if err := w.WriteHeader(&tar.Header{Name: "a/", Typeflag: tar.TypeDir}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	z, err := gzip.NewWriterLevel(&all, gzip.BestSpeed)
+	for n := 0; n < size && err == nil; n += one.Len() {
+		_, err = z.Write(one.Bytes())
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return all.Bytes()
 }
 
 func TestCheckProject(t *testing.T) {
@@ -127,14 +155,40 @@ func TestCheckProject(t *testing.T) {
 
 func TestSecret(t *testing.T) {
 	t.Parallel()
-	for text, found := range map[string]bool{
-		`key = "sk_live_` + `4eC39HqLyjWDarjtT1zdp7dc"`: true, "rk_test_" + "4eC39HqLyjWDarjtT1zdp7dc": true, "-----BEGIN RSA " + "PRIVATE KEY-----": true,
-		"own-master-key": true, "pk_live_4eC39HqLyjWDarjtT1zdp7dc": false, "sk_test_...": false, "desk_test_4eC39HqLyjWDarjtT1zdp7dc": false,
+	key := "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc"
+	for text, found := range map[string]string{
+		`key = "` + key + `"`: "sk_live_4eC...", "rk_test_" + "4eC39HqLyjWDarjtT1zdp7dc": "rk_test_4eC...", "-----BEGIN RSA " + "PRIVATE KEY-----": "-----BEGIN ...",
+		"-----BEGIN PGP " + "PRIVATE KEY BLOCK-----": "-----BEGIN ...", "-----BEGIN " + "PRIVATE KEY-----": "-----BEGIN ...", "a own-master-key": "the master key",
+		"pk_live_4eC39HqLyjWDarjtT1zdp7dc": "", "sk_test_...": "", "desk_test_4eC39HqLyjWDarjtT1zdp7dc": "", "short": "",
 	} {
-		if got := archive.Secret([]byte(text), "own-master-key", ""); (got != "") != found {
-			t.Errorf("%s: %q", text, got)
+		forms := map[string][]byte{"as it is": []byte(text), "gzipped": zipped(t, text), "UTF-16": wide(text), "behind other bytes": []byte("\x00\xff\x00\n" + text)}
+		for form, body := range forms {
+			if got := archive.Secret(body, archive.Own{Name: "the master key", Value: "own-master-key"}, archive.Own{Name: "a short one", Value: "short"}, archive.Own{}); got != found {
+				t.Errorf("%s, %s: %q", text, form, got)
+			}
 		}
 	}
+}
+
+func zipped(t *testing.T, text string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	if _, err := z.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func wide(text string) []byte {
+	b := []byte{0xff, 0xfe}
+	for _, c := range []byte(text) {
+		b = append(b, c, 0)
+	}
+	return b
 }
 
 func TestPlaceholders(t *testing.T) {

@@ -2,6 +2,8 @@ package archive
 
 import (
 	"bytes"
+	"compress/gzip"
+	"io"
 	"path"
 	"regexp"
 	"slices"
@@ -39,26 +41,65 @@ func CheckProject(paths []string) error {
 }
 
 // keys are secrets that must not be published.
-var keys = regexp.MustCompile(`\b(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|\bwhsec_[0-9A-Za-z+/]{24,}|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----`)
+var keys = regexp.MustCompile(`\b(?:sk|rk)_(?:live|test)_[0-9A-Za-z]{16,}|\bwhsec_[0-9A-Za-z+/]{24,}|-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----`)
 
-// Secret returns the beginning of a secret key in a file that everybody can read, "" when there is none. own are
-// secrets of the app.
-func Secret(body []byte, own ...string) string {
-	if found := keys.Find(body); found != nil {
-		return string(found[:min(len(found), 11)]) + "..."
-	}
-	for _, s := range own {
-		if len(s) >= 8 && bytes.Contains(body, []byte(s)) {
-			return "the master key"
+// Own is a secret of the app.
+type Own struct{ Name, Value string }
+
+const minOwn = 8 // shorter values stand in files by chance
+
+// Secret says which secret key is in a file that everybody can read, "" when there is none: the beginning of a
+// key of Stripe's, or the name of one of the app's own. Text in UTF-16 and gzipped files are read too.
+func Secret(body []byte, own ...Own) string {
+	for _, text := range readings(body) {
+		if found := find(text); found != "" {
+			return found
+		}
+		for _, s := range own {
+			if len(s.Value) >= minOwn && bytes.Contains(text, []byte(s.Value)) {
+				return s.Name
+			}
 		}
 	}
 	return ""
 }
 
+// find looks for keys. Most files have no mark of any, which is seen quickly.
+func find(text []byte) string {
+	for _, mark := range []string{"_live_", "_test_", "whsec_", "PRIVATE KEY"} {
+		if !bytes.Contains(text, []byte(mark)) {
+			continue
+		}
+		if found := keys.Find(text); found != nil {
+			return string(found[:min(len(found), 11)]) + "..."
+		}
+		return ""
+	}
+	return ""
+}
+
+// readings are what clients may take a content for.
+func readings(body []byte) [][]byte {
+	all := [][]byte{body}
+	if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+		text, _ := io.ReadAll(io.LimitReader(z, MaxFile)) // of a broken file what can be read
+		all = append(all, text)
+	}
+	for _, text := range all {
+		if bytes.IndexByte(text, 0) >= 0 { // UTF-16, of which these texts are every second byte
+			all = append(all, bytes.ReplaceAll(text, []byte{0}, nil))
+		}
+	}
+	return all
+}
+
 // left are texts that the author of an example wants to be replaced.
 var left = regexp.MustCompile(`(?i)<your[-_ ][a-z0-9][a-z0-9_ -]{0,40}>`)
 
-const maxText = 1 << 20 // larger files are not read for placeholders
+const (
+	maxText = 1 << 20 // larger files are not read for placeholders
+	maxLeft = 20      // of a file are told
+)
 
 // Placeholders returns what is left to be filled in, each once.
 func Placeholders(name string, body []byte) (found []string) {
@@ -71,7 +112,7 @@ func Placeholders(name string, body []byte) (found []string) {
 		return nil
 	}
 	for _, m := range left.FindAllString(string(body), -1) {
-		if !slices.Contains(found, m) {
+		if len(found) < maxLeft && !slices.Contains(found, m) {
 			found = append(found, m)
 		}
 	}

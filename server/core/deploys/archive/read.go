@@ -20,7 +20,9 @@ const (
 	MaxFile    = 64 << 20
 	MaxFiles   = 20_000
 	maxPath    = 512
-	maxLinks   = 8 // from link to link
+	maxName    = 255      // of a file or folder, in bytes: what disks take
+	maxAround  = 64 << 20 // of what stands between the files: names, folders
+	maxLinks   = 8        // from link to link
 )
 
 // File is one file of a version.
@@ -41,12 +43,13 @@ func Mode(m fs.FileMode) fs.FileMode {
 // that each leads to. Reasons: archive.incomplete for one that ends too early, archive.refused for what must not be
 // there, archive.too_large.
 func Read(from io.Reader, keep func(File, []byte) error, link func(f File, target string) error) error {
-	bounded := &bounded{from: from, left: MaxArchive}
-	unzipped, err := gzip.NewReader(bounded)
+	packed := &bounded{from: from, left: MaxArchive}
+	zip, err := gzip.NewReader(packed)
+	unpacked := &bounded{from: zip, left: MaxTotal + maxAround}
 	if err != nil {
-		return broken(bounded, err)
+		return broken(packed, unpacked, err)
 	}
-	r := &reader{tar: tar.NewReader(unzipped), links: map[string]string{}, keep: keep}
+	r := &reader{tar: tar.NewReader(unpacked), links: map[string]string{}, keep: keep}
 	for {
 		h, err := r.tar.Next()
 		if errors.Is(err, io.EOF) {
@@ -56,11 +59,11 @@ func Read(from io.Reader, keep func(File, []byte) error, link func(f File, targe
 			err = r.entry(h)
 		}
 		if err != nil {
-			return broken(bounded, err)
+			return broken(packed, unpacked, err)
 		}
 	}
-	if err := r.drain(unzipped); err != nil { // the checksum stands at the end
-		return broken(bounded, err)
+	if err := r.drain(unpacked); err != nil { // the checksum stands at the end
+		return broken(packed, unpacked, err)
 	}
 	if err := CheckPaths(r.paths); err != nil {
 		return err
@@ -69,10 +72,12 @@ func Read(from io.Reader, keep func(File, []byte) error, link func(f File, targe
 }
 
 // broken tells faults of ours from an archive that did not arrive whole.
-func broken(b *bounded, err error) error {
+func broken(packed, unpacked *bounded, err error) error {
 	var f *fault.Error
 	switch {
-	case b.left < 0:
+	case unpacked.left < 0:
+		return fault.New(fault.TooLarge, "archive.too_large", "the archive holds more than %d MB of names and folders beside its files", maxAround>>20)
+	case packed.left < 0:
 		return fault.New(fault.TooLarge, "archive.too_large", "the archive is larger than %d MB; leave out what the app does not need, with .skyignore", MaxArchive>>20)
 	case errors.As(err, &f):
 		return err
@@ -208,11 +213,18 @@ func refused(format string, args ...any) error {
 }
 
 func checkPath(name string) error {
-	bad := !fs.ValidPath(name) || name == "." || len(name) > maxPath || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f || c == 0xfffd })
+	bad := !fs.ValidPath(name) || name == "." || len(name) > maxPath || longest(name) > maxName || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f || c == 0xfffd })
 	if bad {
 		return refused("%.200q is no name of a file inside the project", name)
 	}
 	return nil
+}
+
+func longest(name string) (n int) {
+	for part := range strings.SplitSeq(name, "/") {
+		n = max(n, len(part))
+	}
+	return n
 }
 
 // CheckPaths refuses names that lead out of a folder, that are there twice, and files that are folders too.
