@@ -163,12 +163,21 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 	if err = r.compile(v, func(line string) { left = append(left, line) }); err == nil && len(left) > 0 {
 		err = fault.New(fault.Invalid, "app.not_loaded", "%s", left[0])
 	}
+	if err != nil {
+		return nil, err
+	}
+	if r.mounts, err = a.mounts(ctx, v, r.pools); err == nil && !slices.Equal(r.mounts, before.mounts) {
+		err = r.openSite(ctx, v)
+	}
 	return r, err
 }
 
 // Switch implements deploys.Ready.
 func (r refreshed) Switch() (drained func(context.Context) error) {
-	r.before.pools, r.before.site = r.replaced, nil
+	r.before.pools = r.replaced
+	if r.before.site == r.site {
+		r.before.site = nil
+	}
 	return r.staged.Switch()
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,8 @@ type staged struct {
 	set   *functions.Set // of own
 	clock *timers.Service
 	site  *static.Door // nil when another version has taken it over
+
+	mounts []static.Mount // that functions have declared
 }
 
 // Prepare implements deploys.Stage.
@@ -118,12 +121,26 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 	for _, p := range pools {
 		say(fmt.Sprintf("%s: loaded %d functions after %v", p.Language(), len(p.Functions()), time.Since(begun).Round(time.Millisecond)))
 	}
-	if s.site, err = static.New(static.Config{Dir: v.Site, Popup: a.popup(), Log: a.log}); err != nil {
+	if s.mounts, err = a.mounts(ctx, v, pools); err == nil {
+		err = s.openSite(ctx, v)
+	}
+	if err != nil {
 		stopPools(pools)
 		return nil, err
 	}
-	s.site.Start(context.WithoutCancel(ctx))
 	return s, nil
+}
+
+// openSite opens the files of a version.
+func (s *staged) openSite(ctx context.Context, v deploys.Version) (err error) {
+	c := static.Config{Dir: v.Site, Popup: s.app.popup(), Mounts: s.mounts, Log: s.app.log}
+	for _, b := range v.Before {
+		c.Before = append(c.Before, static.Before{Dir: cmp.Or(b.Site, s.app.c.StaticDir), Until: b.Until})
+	}
+	if s.site, err = static.New(c); err == nil {
+		s.site.Start(context.WithoutCancel(ctx))
+	}
+	return err
 }
 
 // popup is where pages find the sandbox's popup, "" with real keys.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	"crema/server/base/cluster"
 	"crema/server/base/fault"
 	"crema/server/core/deploys"
+	"crema/server/core/deploys/archive"
 	"crema/server/core/functions"
 	"crema/server/core/functions/plugins"
 	"crema/server/core/functions/timers"
@@ -23,6 +27,7 @@ import (
 	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/skygear/sdk"
+	"crema/server/web/static"
 )
 
 // openPools starts the functions of a version in other languages.
@@ -93,6 +98,59 @@ func (a *App) loaded(ctx context.Context, p *workers.Pool, v deploys.Version, sa
 	}
 	a.log.LogAttrs(ctx, slog.LevelInfo, "functions are loaded", slog.String("language", string(p.Language())), slog.String("version", r.Version), slog.Int("lambdas", len(r.Ops)))
 	return nil
+}
+
+// mounts are the folders that functions have declared for files, each once. They must stand beside the functions or in their
+// packages: what a function names is public. Others fail a deploy; in the server's own folder they are left out and told.
+func (a *App) mounts(ctx context.Context, v deploys.Version, pools []*workers.Pool) (all []static.Mount, err error) {
+	for _, p := range pools {
+		for _, d := range p.Registered().Static {
+			m := static.Mount{Prefix: strings.Trim(d.Prefix, "/")}
+			if m.Dir, err = mountable(v, d.Dir); err == nil && m.Prefix != "" && !fs.ValidPath(m.Prefix) {
+				err = fault.New(fault.Invalid, "app.bad_static", "static assets cannot stand below /static/%s/", m.Prefix)
+			}
+			if err != nil && !v.Lenient {
+				return nil, err
+			}
+			if err != nil {
+				a.log.ErrorContext(ctx, "static assets of functions were left out", "prefix", m.Prefix, "error", fault.From(err).Message)
+				continue
+			}
+			if !slices.ContainsFunc(all, func(other static.Mount) bool { return other.Prefix == m.Prefix }) {
+				all = append(all, m)
+			}
+		}
+	}
+	return all, nil
+}
+
+// mountable returns a folder that functions have named, without links in its path.
+func mountable(v deploys.Version, dir string) (string, error) {
+	functions, err := filepath.Abs(v.Functions)
+	if err == nil && !filepath.IsAbs(dir) {
+		dir = filepath.Join(functions, dir)
+	}
+	found, missing := filepath.EvalSymlinks(dir)
+	root, closed := os.OpenRoot(found)
+	if err = errors.Join(err, missing, closed); err != nil {
+		return "", fault.Wrap(err, fault.Invalid, "app.bad_static", "the folder of static assets %s is not there, or cannot be read", dir)
+	}
+	_ = root.Close() // it was only tried
+	within := []string{functions, filepath.Join(functions, archive.Packages)}
+	if v.Python != "" {
+		within = append(within, filepath.Dir(filepath.Dir(v.Python)))
+	}
+	for _, parent := range within {
+		if parent, err = filepath.EvalSymlinks(parent); err != nil {
+			continue
+		}
+		below, err := filepath.Rel(parent, found)
+		if err == nil && below != "." && filepath.IsLocal(below) && !strings.HasPrefix(below, ".") && !strings.Contains(below, "/.") {
+			return found, nil
+		}
+	}
+	return "", fault.New(fault.Invalid, "app.bad_static",
+		"the folder of static assets %s would publish more than files that belong there; name a folder below that of the functions", dir)
 }
 
 // workerEnvironment is what functions find in their environment. Wire: the names that Skygear's plugins read.

@@ -133,8 +133,10 @@ func (keysCommand) Run(env *environment) error {
 	}
 	return env.table(func(w io.Writer) {
 		for _, line := range [][2]string{
-			{"endpoint", serverURL(c) + "/"}, {"API key", c.APIKey.Reveal()},
-			{"Stripe's publishable key, for pages", publishable}, {"Stripe's secret key, for functions", secret},
+			{"endpoint", serverURL(c) + "/"},
+			{"API key", c.APIKey.Reveal()},
+			{"Stripe's publishable key, for pages", publishable},
+			{"Stripe's secret key, for functions", secret},
 		} {
 			_, _ = fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
 		}

@@ -62,9 +62,11 @@ func TestDev_SavedFunctionsAreLive(t *testing.T) {
 		return "import skygear\n\n@skygear.op('py')\ndef py():\n    return '" + text + "'\n"
 	}
 	js := func(text string) string {
-		return "const skygearCloud = require('skygear/cloud');\nskygearCloud.op('js', () => '" + text + "');\n"
+		return "const skygearCloud = require('skygear/cloud');\nskygearCloud.op('js', () => '" + text + "');\n" +
+			"skygearCloud.staticAsset('" + text + "', () => __dirname + '/files');\n"
 	}
 	dir := devApp(t, map[string]string{"one.py": py("first"), "two.js": js("first")})
+	lay(t, dir, map[string]string{"lambdas/files/a.txt": "a file"})
 	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
 	answers := func(name, text string) func() bool {
 		return func() bool {
@@ -98,6 +100,15 @@ func TestDev_SavedFunctionsAreLive(t *testing.T) {
 		save(t, path, c.source("third"))
 		until(t, s, c.file, answers(c.name, "third"))
 	}
+	served := func(path, want string) {
+		t.Helper()
+		if got, _ := fetch(t, s.URL+path, ""); !strings.HasPrefix(got, want) {
+			t.Errorf("%s answers %s, want %s", path, got, want)
+		}
+	}
+	served("/static/third/a.txt", "200 a file")
+	served("/static/first/a.txt", "404")
+	served("/index.html", "200 <!doctype html>") // in the same door, which was opened again
 	if log := s.Log(); !strings.Contains(log, `"msg":"call","function":"py","took":`) {
 		t.Errorf("calls are not shown:\n%s", log)
 	}
@@ -105,6 +116,7 @@ func TestDev_SavedFunctionsAreLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, s, "a deleted file", func() bool { return lambda(t, s, "js", `{}`).Status == http.StatusNotFound })
+	until(t, s, "a deleted folder", func() bool { got, _ := fetch(t, s.URL+"/static/third/a.txt", ""); return strings.HasPrefix(got, "404") })
 }
 
 func TestDev_PagesLoadAgain(t *testing.T) {

@@ -51,7 +51,7 @@ func (s *Service) Begin(ctx context.Context, by string, files []File) (job strin
 func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job string, err error) {
 	return s.begin(ctx, by, "rollback", func(ctx context.Context, say func(string)) (*int64, error) {
 		if version == nil {
-			return s.before(ctx)
+			return s.below(ctx)
 		}
 		if *version == 0 {
 			return nil, nil
@@ -65,8 +65,8 @@ func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job 
 	})
 }
 
-// before is the version below the live one; nil is the server's own folder.
-func (s *Service) before(ctx context.Context) (*int64, error) {
+// below is the version below the live one; nil is the server's own folder.
+func (s *Service) below(ctx context.Context) (*int64, error) {
 	live, err := s.newest(ctx)
 	if err != nil {
 		return nil, err

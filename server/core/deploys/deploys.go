@@ -36,6 +36,13 @@ type Version struct {
 	Python    string            // interpreter with the packages of requirements.txt; "" when there are none
 	Secrets   map[string]string // for the functions' environment
 	Lenient   bool              // what does not load is left out and told
+	Before    []Before          // what was live lately, newest first
+}
+
+// Before is a version that was live until lately. Pages that are open may still load its files.
+type Before struct {
+	Site  string    // folder of the files; "" is the server's own
+	Until time.Time // when they may go
 }
 
 // Config is what the service works with.
@@ -50,6 +57,8 @@ type Config struct {
 	Log       *slog.Logger
 	Drain     time.Duration // how long old calls may take; 0: 30 s
 	Poll      time.Duration // how often the live version is asked for beside notices; 0: 10 s
+
+	Now func() time.Time // nil: time.Now
 }
 
 // File is one file of a version.
@@ -76,6 +85,7 @@ type Service struct {
 const (
 	keptReleases = 10
 	unusedAge    = time.Hour
+	openPages    = 24 * time.Hour // how long pages of a version before may be open and find their files
 )
 
 // New returns the service.
@@ -83,6 +93,9 @@ func New(c Config) *Service {
 	c.Log = cmp.Or(c.Log, slog.Default())
 	c.Drain = cmp.Or(c.Drain, 30*time.Second)
 	c.Poll = cmp.Or(c.Poll, 10*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	s := &Service{c: c, store: store{db: c.DB, channel: string(c.DB.Schema()) + "_deploys"}, turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -234,6 +247,9 @@ func (s *Service) prepare(ctx context.Context, id *int64, lenient bool, say func
 	}
 	if err == nil {
 		v.Secrets, err = s.secrets(ctx)
+	}
+	if err == nil {
+		v.Before, err = s.before(ctx, id)
 	}
 	if err != nil {
 		return nil, err

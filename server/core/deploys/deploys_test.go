@@ -70,6 +70,24 @@ func (s *stage) is(page string) func() bool {
 	}
 }
 
+// before are the pages of the versions before the live one, and for how long they stay.
+func (s *stage) before(t *testing.T, now time.Time) (all []string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.last.Before {
+		page := []byte("folder")
+		if b.Site != "" {
+			var err error
+			if page, err = os.ReadFile(filepath.Join(b.Site, "index.html")); err != nil {
+				t.Error(err)
+			}
+		}
+		all = append(all, fmt.Sprintf("%s %v", page, b.Until.Sub(now).Round(time.Hour)))
+	}
+	return all
+}
+
 func (s *stage) secrets() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,8 +96,13 @@ func (s *stage) secrets() map[string]string {
 
 func start(t *testing.T, db *pg.DB, dir string) (*deploys.Service, *stage) {
 	t.Helper()
+	return startAt(t, db, dir, nil)
+}
+
+func startAt(t *testing.T, db *pg.DB, dir string, now func() time.Time) (*deploys.Service, *stage) {
+	t.Helper()
 	st := &stage{}
-	s := deploys.New(deploys.Config{DB: db, Dir: dir, Stage: st, Key: make([]byte, 32), MasterKey: "the-master-key", Reserved: []string{"MASTER_KEY"}})
+	s := deploys.New(deploys.Config{DB: db, Dir: dir, Stage: st, Key: make([]byte, 32), MasterKey: "the-master-key", Reserved: []string{"MASTER_KEY"}, Now: now})
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +152,47 @@ func eventually(t *testing.T, ok func() bool) {
 			t.Fatal("it does not happen")
 		}
 	}
+}
+
+func TestDeploy_KnowsWhatWasLiveInTheLastDay(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	deploy := func(s *deploys.Service, page string) {
+		t.Helper()
+		if j := send(t, s, map[string]string{"public_html/index.html": page}); j.State != deploys.Success {
+			t.Fatalf("%+v", j)
+		}
+	}
+	want := func(st *stage, now time.Time, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, st.before(t, now)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	one, here := start(t, db, t.TempDir())
+	want(here, time.Now())
+	deploy(one, "first")
+	want(here, time.Now(), "folder 24h0m0s")
+	deploy(one, "second")
+	want(here, time.Now(), "first 24h0m0s", "folder 24h0m0s")
+	if id, err := one.Rollback(t.Context(), "me@example.com", nil); err != nil || wait(t, one, id).State != deploys.Success {
+		t.Fatal(err)
+	}
+	want(here, time.Now(), "second 24h0m0s", "folder 24h0m0s")
+
+	if _, err := db.Exec(t.Context(), "UPDATE app._deploy_release SET made_at = made_at - interval '20 hours' WHERE seq < 3"); err != nil {
+		t.Fatal(err)
+	}
+	_, there := start(t, db, t.TempDir()) // without any copies of versions
+	want(there, time.Now(), "second 24h0m0s", "folder 4h0m0s")
+	late := time.Now().Add(5 * time.Hour)
+	later, st := startAt(t, db, t.TempDir(), func() time.Time { return late })
+	want(st, late, "second 19h0m0s")
+	late = late.Add(20 * time.Hour)
+	if id, err := later.SetSecret(t.Context(), "me@example.com", "A_SECRET", "a"); err != nil || wait(t, later, id).State != deploys.Success {
+		t.Fatal(err)
+	}
+	want(st, late)
 }
 
 func TestDeploy_IsLiveOnEveryServer(t *testing.T) {

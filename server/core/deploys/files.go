@@ -100,22 +100,9 @@ func (s *Service) Versions(ctx context.Context) ([]Info, error) {
 
 // materialize brings a version's files to the disk, and its packages.
 func (s *Service) materialize(ctx context.Context, v *Version, say func(string)) error {
-	var info Info
-	if err := s.c.DB.Get(ctx, &info, sqlVersion, v.ID); err != nil {
-		return err
-	}
-	files, err := s.store.files(ctx, v.ID)
+	dir, files, err := s.copied(ctx, v.ID)
 	if err != nil {
 		return err
-	}
-	dir, err := filepath.Abs(filepath.Join(s.versions(), info.Digest))
-	if err != nil {
-		return disk(err, s.c.Dir)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		if err := s.unfold(ctx, dir, info.Made, files); err != nil {
-			return disk(err, s.c.Dir)
-		}
 	}
 	paths := make([]string, len(files))
 	for i, f := range files {
@@ -131,6 +118,54 @@ func (s *Service) materialize(ctx context.Context, v *Version, say func(string))
 		}
 	}
 	return err
+}
+
+// copied returns a version's folder on this disk, which is made if it is not there, and its files.
+func (s *Service) copied(ctx context.Context, id int64) (dir string, files []File, err error) {
+	var info Info
+	if err := s.c.DB.Get(ctx, &info, sqlVersion, id); err != nil {
+		return "", nil, err
+	}
+	if files, err = s.store.files(ctx, id); err != nil {
+		return "", nil, err
+	}
+	if dir, err = filepath.Abs(filepath.Join(s.versions(), info.Digest)); err != nil {
+		return "", nil, disk(err, s.c.Dir)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		if err := s.unfold(ctx, dir, info.Made, files); err != nil {
+			return "", nil, disk(err, s.c.Dir)
+		}
+	}
+	return dir, files, nil
+}
+
+// before returns what was live lately, and what is live now, as it is when id becomes live. What cannot be brought to the disk is
+// left out and told.
+func (s *Service) before(ctx context.Context, id *int64) (all []Before, err error) {
+	now := s.c.Now()
+	var list []replaced
+	if err := s.c.DB.Select(ctx, &list, sqlReplaced, now.Add(-openPages)); err != nil {
+		return nil, err
+	}
+	known := map[string]bool{named(id): true}
+	for _, r := range slices.Concat([]replaced{{s.live.Version, now}}, list) {
+		if known[named(r.Version)] {
+			continue
+		}
+		known[named(r.Version)] = true
+		b := Before{Until: r.At.Add(openPages)}
+		if r.Version != nil {
+			dir, _, err := s.copied(ctx, *r.Version)
+			if err != nil {
+				s.c.Log.WarnContext(ctx, "pages of a version before may miss files", "version", *r.Version, "error", err.Error())
+				continue
+			}
+			b.Site = filepath.Join(dir, archive.Site)
+		}
+		all = append(all, b)
+	}
+	return all, nil
 }
 
 // unfold writes a version into a folder, which appears whole. Its files are as old as the version, so that all servers

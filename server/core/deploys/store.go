@@ -48,6 +48,13 @@ FROM app._deploy_version v WHERE EXISTS (SELECT FROM app._deploy_release r WHERE
 
 	sqlBefore = `SELECT version FROM app._deploy_release WHERE version < $1 ORDER BY version DESC LIMIT 1`
 
+	// Before the first release the server's own folder was live. Releases that were forgotten make it look younger.
+	sqlReplaced = `
+SELECT version, max(replaced_at) AS replaced_at
+FROM (SELECT version, lead(made_at) OVER (ORDER BY seq) AS replaced_at
+      FROM (SELECT seq, version, made_at FROM app._deploy_release UNION ALL SELECT 0, NULL, '-infinity') r) r
+WHERE replaced_at > $1 GROUP BY version ORDER BY 2 DESC`
+
 	sqlNotify = `SELECT pg_notify($1, $2)`
 
 	sqlAddUpload = `INSERT INTO app._deploy_upload (id, made_by) VALUES ($1, $2)`
@@ -110,6 +117,12 @@ ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, changed_at = now()`
 type release struct {
 	Seq     int64  `db:"seq"`
 	Version *int64 `db:"version"`
+}
+
+// replaced is a version that was live.
+type replaced struct {
+	Version *int64    `db:"version"`
+	At      time.Time `db:"replaced_at"`
 }
 
 type store struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,8 +29,9 @@ const (
 
 // File is something that the folder has for a path. It does not change; a changed file is a new File.
 type File struct {
-	name     string
-	location string // where to go instead, for a folder without its slash
+	root     *os.Root // where it is
+	name     string   // below root
+	location string   // where to go instead, for a folder without its slash
 	info     fs.FileInfo
 	body     []byte // nil when it is sent from disk
 	shrinks  bool
@@ -175,7 +177,7 @@ func (d *Door) read(name string) (*File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
-	f := &File{name: name, info: info, reread: settling(info), cacheControl: []string{"no-cache"}}
+	f := &File{root: d.root, name: name, info: info, reread: settling(info), cacheControl: []string{"no-cache"}}
 	f.shrinks = compressible(contentType(name, nil))
 	if d.fits(f) {
 		if f.body, err = io.ReadAll(io.LimitReader(src, info.Size()+1)); err != nil {
@@ -208,6 +210,9 @@ func (d *Door) fits(f *File) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	size := f.info.Size()
+	if d.light {
+		return false
+	}
 	return size <= maxPlain && d.held+size <= maxHeld || f.shrinks && size <= maxShrinkable && d.held+size <= maxHeld
 }
 

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -86,4 +87,25 @@ func hashed(name string) bool {
 		}
 	}
 	return letter && figure
+}
+
+// stamped says whether a name may carry a hash of its content, or be in a folder that does, in whatever way bundlers write it: a
+// part of at least eight letters and figures that is no plain word, as in index-BZ3bXk_w.js or main.3f9a1c2b.chunk.js. It takes
+// some words for hashes, which does no harm to files that nobody has any more.
+func stamped(name string) bool {
+	return slices.ContainsFunc(strings.Split(strings.TrimSuffix(name, path.Ext(name)), "/"), func(stem string) bool {
+		if n := len(stem) - 8; n > 0 && strings.ContainsRune(".-", rune(stem[n-1])) && mixed(stem[n:]) { // a hash may have - in it
+			return true
+		}
+		return slices.ContainsFunc(strings.FieldsFunc(stem, func(c rune) bool { return c == '.' || c == '-' }), mixed)
+	})
+}
+
+// mixed says that a text has figures and letters, or letters of both sizes.
+func mixed(part string) bool {
+	lower, upper, figure := false, false, false
+	for _, c := range part {
+		lower, upper, figure = lower || 'a' <= c && c <= 'z', upper || 'A' <= c && c <= 'Z', figure || '0' <= c && c <= '9'
+	}
+	return len(part) >= 8 && (figure && (lower || upper) || lower && upper)
 }

@@ -105,7 +105,7 @@ func matches(list, tag string) bool {
 
 // serveDisk sends a file that is not in memory, as it is at this moment.
 func (d *Door) serveDisk(w http.ResponseWriter, r *http.Request, f *File) {
-	src, err := d.root.Open(f.name)
+	src, err := f.root.Open(f.name)
 	if err != nil { // gone since it was looked up
 		w.Header().Del("Cache-Control")
 		d.NotFound(w, r)

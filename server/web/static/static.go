@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,25 @@ type Config struct {
 
 	// Popup is where pages find the popup of old times instead of at Stripe; "" leaves them as they are.
 	Popup string
+
+	Mounts []Mount // folders beside it
+
+	// Before are the sites of earlier versions, newest first. Of their files those with a hash in their names are still served
+	// where this one has none, so that pages that are open find what they load later.
+	Before []Before
+	Now    func() time.Time // nil: time.Now
+}
+
+// Mount is a folder whose files are served below /static/<Prefix>/, where the site has none of that name.
+type Mount struct {
+	Prefix string // without slashes around it; "" is /static/ itself
+	Dir    string
+}
+
+// Before is the site of an earlier version.
+type Before struct {
+	Dir   string
+	Until time.Time
 }
 
 // Door serves a folder.
@@ -30,6 +50,11 @@ type Door struct {
 	popup string
 	root  *os.Root // nil when there is no folder
 	start time.Time
+	now   func() time.Time
+
+	mounts []part // longest prefix first
+	before []part // newest first
+	light  bool   // nothing is kept in memory
 
 	mu    sync.RWMutex
 	files map[string]*File // by name below the folder
@@ -41,24 +66,72 @@ type Door struct {
 	done    sync.WaitGroup
 }
 
-// New opens the folder. It reads no file yet.
+// part is a door that a door has beside its own folder.
+type part struct {
+	*Door
+	prefix string
+	until  time.Time
+}
+
+// New opens the folders. It reads no file yet.
 func New(c Config) (*Door, error) {
-	d := &Door{log: c.Log, popup: c.Popup, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
-	root, err := os.OpenRoot(c.Dir)
+	d := &Door{log: c.Log, popup: c.Popup, now: c.Now, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if err := errors.Join(d.openFolder(c.Dir), d.openMounts(c.Mounts), d.openBefore(c.Before)); err != nil {
+		d.Stop()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Door) openFolder(dir string) (err error) {
+	d.root, err = os.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		d.log.Warn("there is no folder of static files", "folder", c.Dir)
-		return d, nil
+		d.log.Warn("there is no folder of static files", "folder", dir)
+		return nil
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, fault.NotConfigured, "static.unreadable", "cannot read the folder %s; it is static.folder of app.json", c.Dir)
+		return fault.Wrap(err, fault.NotConfigured, "static.unreadable", "cannot read the folder %s; it is static.folder of app.json", dir)
 	}
-	d.root = root
-	return d, nil
+	return nil
+}
+
+func (d *Door) openMounts(mounts []Mount) error {
+	for _, m := range mounts {
+		opened, err := New(Config{Dir: m.Dir, Log: d.log, Popup: d.popup})
+		if err != nil {
+			return err
+		}
+		d.mounts = append(d.mounts, part{Door: opened, prefix: m.Prefix})
+	}
+	slices.SortStableFunc(d.mounts, func(a, b part) int { return len(b.prefix) - len(a.prefix) })
+	return nil
+}
+
+// openBefore opens what is there of earlier sites. A version without files has none.
+func (d *Door) openBefore(sites []Before) error {
+	for _, b := range sites {
+		if _, err := os.Stat(b.Dir); err != nil {
+			continue
+		}
+		opened, err := New(Config{Dir: b.Dir, Log: d.log})
+		if err != nil {
+			return err
+		}
+		opened.light = true
+		d.before = append(d.before, part{Door: opened, until: b.Until})
+	}
+	return nil
 }
 
 // Start reads the folder and compresses its files in the background, until Stop or the end of ctx.
 // Before it, and until a file's turn has come, files are sent as they are.
 func (d *Door) Start(ctx context.Context) {
+	for _, m := range d.mounts {
+		m.Start(ctx)
+	}
 	ctx, d.cancel = context.WithCancel(ctx)
 	if d.root == nil {
 		return
@@ -75,6 +148,9 @@ func (d *Door) Stop() {
 	if d.root != nil {
 		_ = d.root.Close() // it was only read
 	}
+	for _, p := range slices.Concat(d.mounts, d.before) {
+		p.Stop()
+	}
 }
 
 // Match returns the file that answers r, if one does: the method is GET or HEAD, the folder has a file
@@ -90,10 +166,10 @@ func (d *Door) Match(r *http.Request) (*File, bool) {
 }
 
 // Lookup returns the file for a decoded URL path: below "/", or below "/static/", where a folder
-// "static" inside the folder comes first. A folder's path means its index.html; without the slash at
-// its end the file is a redirect.
+// "static" inside the folder comes first; then what is mounted, then what earlier versions had. A folder's path
+// means its index.html; without the slash at its end the file is a redirect.
 func (d *Door) Lookup(urlPath string) (*File, bool) {
-	if d.root == nil || urlPath == "" || urlPath[0] != '/' {
+	if urlPath == "" || urlPath[0] != '/' {
 		return nil, false
 	}
 	name := urlPath[1:]
@@ -113,7 +189,58 @@ func (d *Door) Lookup(urlPath string) (*File, bool) {
 	case f == nil && name == "static":
 		f = d.redirect(urlPath, ".")
 	}
+	if f == nil && aliased {
+		f = d.mounted(urlPath, alias)
+	}
+	if f == nil {
+		f = d.earlier(name, alias)
+	}
 	return f, f != nil
+}
+
+// find returns the file of the folder alone for a name below it.
+func (d *Door) find(urlPath, name string) *File {
+	if f, ok := d.fresh(page(name)); ok {
+		return f
+	}
+	return d.look(urlPath, page(name))
+}
+
+// mounted returns the file that a mount has for a name below /static/.
+func (d *Door) mounted(urlPath, name string) (f *File) {
+	for _, m := range d.mounts {
+		below, inside := strings.CutPrefix(name, m.prefix+"/")
+		switch {
+		case m.prefix == "":
+			f = m.find(urlPath, name)
+		case inside:
+			f = m.find(urlPath, below)
+		case name == m.prefix:
+			f = m.redirect(urlPath, ".")
+		}
+		if f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// earlier returns a file that an earlier version had under one of the names, while it is kept.
+func (d *Door) earlier(names ...string) *File {
+	for _, name := range names {
+		if !stamped(name) {
+			continue
+		}
+		for _, b := range d.before {
+			if !d.now().Before(b.until) {
+				continue
+			}
+			if f := b.find("/"+name, name); f != nil && f.location == "" {
+				return f
+			}
+		}
+	}
+	return nil
 }
 
 // page is the name of the file that a path means.
@@ -126,7 +253,7 @@ func page(name string) string {
 
 // look returns what the disk has for name, nil for nothing.
 func (d *Door) look(urlPath, name string) *File {
-	if !servable(name) {
+	if d.root == nil || !servable(name) {
 		return nil
 	}
 	info, err := d.root.Stat(name)
@@ -143,6 +270,9 @@ func (d *Door) look(urlPath, name string) *File {
 // redirect sends the browser from a folder's name to its path, if the folder has an index.html.
 func (d *Door) redirect(urlPath, folder string) *File {
 	d.forget(folder)
+	if d.root == nil {
+		return nil
+	}
 	if info, err := d.root.Stat(folder + "/index.html"); err != nil || !info.Mode().IsRegular() {
 		return nil
 	}

@@ -331,6 +331,18 @@ func TestPython_FilesThatDoNotLoadAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestPython_AFolderThatIsMissingIsTold(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python}, map[string]string{
+		"shop.py": "import skygear\n\n@skygear.op('still')\ndef still():\n    return 1\n\n@skygear.static_assets('css')\ndef css():\n    return 'nowhere'\n" +
+			"\n@skygear.static_assets('none')\ndef none():\n    return None\n",
+	})
+	r := p.Registered()
+	if len(r.Problems) != 1 || r.Problems[0].File != "shop.py" || !strings.Contains(r.Problems[0].Message, "nowhere is no folder") || len(r.Static) != 0 || len(r.Ops) != 1 {
+		t.Errorf("registered: %+v", r)
+	}
+}
+
 func TestPython_OtherThreadsUseTheServerOverHTTP(t *testing.T) {
 	t.Parallel()
 	bodies := make(chan string, 1)

@@ -39,6 +39,7 @@ async function load({dir, files}) {
   const problems = [];
   for (const file of files) {
     const before = registry.copy();
+    registry.file = file;
     try {
       try {
         require_(path.join(dir, file));
@@ -48,11 +49,23 @@ async function load({dir, files}) {
       }
     } catch (cause) {
       registry.restore(before);
-      const trace = cause instanceof Error ? cause.stack : String(cause);
-      problems.push({file, line: lineOf(trace, path.join(dir, file)), message: String(cause), trace});
+      problems.push(problem(dir, file, cause));
     }
   }
-  return {...registry.declared(), problems, version: process.versions.node};
+  const fixed = [];
+  for (const [mountPoint, {file}] of registry.assets) {
+    try {
+      fixed.push(await registry.staticFolder(mountPoint));
+    } catch (cause) {
+      problems.push(problem(dir, file, cause));
+    }
+  }
+  return {...registry.declarations, static: fixed, problems, version: process.versions.node};
+}
+
+function problem(dir, file, cause) {
+  const trace = cause instanceof Error ? cause.stack : String(cause);
+  return {file, line: lineOf(trace, path.join(dir, file)), message: String(cause), trace};
 }
 
 // isModule says that require failed because the file is an ES module: it cannot read it, or it reads it without

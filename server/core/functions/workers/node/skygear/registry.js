@@ -9,6 +9,7 @@ class Registry {
     this.functions = Object.fromEntries(KINDS.map((kind) => [kind, new Map()])); // of an event: a list
     this.hookTypes = new Map();
     this.assets = new Map();
+    this.file = ''; // that is being loaded
   }
 
   copy() {
@@ -65,7 +66,7 @@ class Registry {
     this.functions.provider.set(id, provider);
   }
 
-  registerAsset(mountPoint, func) { this.assets.set(mountPoint, func); }
+  registerAsset(mountPoint, func) { this.assets.set(mountPoint, {func, file: this.file}); }
 
   getFunc(kind, name) { return this.functions[kind].get(name); }
 
@@ -78,9 +79,11 @@ class Registry {
     return undefined;
   }
 
-  declared() {
-    const fixed = [...this.assets].map(([prefix, func]) => ({prefix: prefix.replace(/^\//, ''), dir: func()}));
-    return {...this.declarations, static: fixed};
+  // staticFolder is what the server is told of a folder of files.
+  async staticFolder(mountPoint) {
+    const dir = await this.assets.get(mountPoint).func();
+    if (typeof dir !== 'string') throw new TypeError(`staticAsset('${mountPoint}') must return the path of a folder`);
+    return {prefix: mountPoint.replace(/^\/+|\/+$/g, ''), dir};
   }
 }
 

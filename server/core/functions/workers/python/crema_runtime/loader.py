@@ -1,6 +1,7 @@
 """Loads the app's files as modules of a package named plugin, as the hosted platform did."""
 import importlib.machinery
 import importlib.util
+import inspect
 import io
 import os
 import sys
@@ -101,7 +102,11 @@ def load(wanted):
         for file in wanted["files"]:
             name = PACKAGE + "." + os.path.splitext(file)[0]
             attempt(problems, folder, file, lambda: importlib.import_module(name))
-    declared = registry.get_registry().declared()
+    static = []
+    for prefix, func in list(registry.get_registry().static_assets.items()):
+        file = os.path.relpath(inspect.unwrap(func).__code__.co_filename, folder)
+        attempt(problems, folder, file, lambda: static.extend(registry.get_registry().static_folder(prefix)))
+    declared = dict(registry.get_registry().declared(), static=static)
     declared["problems"] = problems
     declared["version"] = sys.version.split()[0]
     return declared

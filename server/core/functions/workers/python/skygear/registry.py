@@ -103,14 +103,20 @@ class Registry:
     def get_handler(self, name, method):
         return self.handler.get(name, {}).get(method)
 
+    def static_folder(self, prefix):
+        """What the server is told of files. It serves those of a folder itself; for others a handler stands in."""
+        loader = self.static_assets[prefix]()
+        prefix = prefix.strip("/")
+        if loader is None:
+            return []
+        if getattr(loader, "dirpath", None):
+            return [{"prefix": prefix, "dir": loader.dirpath}]
+        self.register_handler("static/" + prefix + "/" if prefix else "static/", loader.respond_below(prefix), method="GET")
+        return []
+
     def declared(self):
-        """What the server is told."""
-        static = []
-        for prefix, func in self.static_assets.items():
-            loader = func()
-            if loader is not None:
-                static.append({"prefix": prefix, "dir": getattr(loader, "dirpath", "")})
-        return dict(self.param_map, static=static)
+        """What the server is told of functions."""
+        return dict(self.param_map)
 
 
 _registry = Registry()
