@@ -160,6 +160,15 @@ func (db *DB) Each(ctx context.Context, q string, args []any, scan func(Row) err
 	})
 }
 
+// Search is Each for a statement whose best plan depends on its arguments: where it was slow, PostgreSQL plans
+// it for its arguments for a while, which costs two more round trips.
+func (db *DB) Search(ctx context.Context, q string, args []any, scan func(Row) error) error {
+	return db.stmts.search(ctx, db.binder.bind(q), func(s *sqlx.Stmt) error {
+		rows, err := s.QueryxContext(ctx, args...)
+		return each(rows, err, scan)
+	})
+}
+
 func each(rows *sqlx.Rows, err error, scan func(Row) error) error {
 	if err != nil {
 		return Fault(err)

@@ -175,8 +175,8 @@ func TestAdopt_Accepts(t *testing.T) {
 			"tables without indexes", ``,
 			`SELECT string_agg(tablename || regexp_replace(indexdef, '.* USING', ''), ', ' ORDER BY tablename, indexdef) FROM pg_indexes
 			  WHERE schemaname = 'app_old' AND tablename IN ('Note', 'category') AND indexdef NOT LIKE '%UNIQUE%'`,
-			"Note gin (_access jsonb_path_ops), Note btree (_created_at), Note btree (_owner_id), " +
-				"category gin (_access jsonb_path_ops), category btree (_created_at), category btree (_owner_id)",
+			"Note btree (_created_at), Note btree (_owner_id), " + `Note gin (COALESCE(_access, '[{"level": "write", "public": true}]'::jsonb) jsonb_path_ops), ` +
+				"category btree (_created_at), category btree (_owner_id), " + `category gin (COALESCE(_access, '[{"level": "write", "public": true}]'::jsonb) jsonb_path_ops)`,
 		},
 		{"nothing", ``, `SELECT username::text FROM app._user WHERE email = 'carol@example.COM' OR username = 'ALICE' ORDER BY 1 LIMIT 1`, "Alice"},
 	} {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"crema/server/core/acl"
 )
 
 // Types of columns, as the catalogue calls them; all of a set serve.
@@ -133,7 +135,7 @@ type found struct {
 	view    bool
 	columns []foundColumn // in their order
 	keys    []string      // of unique indexes without a condition
-	indexed []string      // columns that stand first in an index, with its kind: "gin _access"
+	indexed []string      // columns that stand first in an index, with its kind: "btree _owner_id"
 }
 
 type foundColumn struct{ name, typ string }
@@ -214,8 +216,9 @@ func (f *found) compare(t table) (add []missing, differences []string) {
 }
 
 // wanted are the indexes that record tables of this server have from their first day.
-var wanted = []index{{"btree _owner_id", "(_owner_id)"}, {"btree _created_at", "(_created_at)"}, {"gin _access", "USING gin (_access jsonb_path_ops)"}}
+var wanted = []index{{"btree _owner_id", "(_owner_id)"}, {"btree _created_at", "(_created_at)"}, {"", "USING gin (" + acl.Indexed("") + " jsonb_path_ops)"}}
 
+// index is a definition, and the kind and column of one that does as well; "": none does.
 type index struct{ kind, definition string }
 
 // unindexed returns the indexes that f lacks. An index that somebody made for the same column does.

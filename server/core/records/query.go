@@ -293,7 +293,7 @@ func (p *plan) read(ctx context.Context, db *pg.DB, page *Page) error {
 		extra++
 	}
 	r := newReaderWith(p.table, extra)
-	return db.Each(ctx, p.pageText(), p.args, func(row pg.Row) error {
+	return db.Search(ctx, p.pageText(), p.args, func(row pg.Row) error {
 		rec, err := r.read(row)
 		if err != nil {
 			return err

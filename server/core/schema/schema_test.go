@@ -94,7 +94,7 @@ func TestEnsure_StorageLayout(t *testing.T) {
 	if err := db.Select(t.Context(), &got, `SELECT substring(indexdef FROM 'USING .*') AS i FROM pg_indexes WHERE tablename = 'note' ORDER BY 1`); err != nil {
 		t.Fatal(err)
 	}
-	want = []string{"USING btree (_created_at)", "USING btree (_id)", "USING btree (_id, _database_id, _owner_id)", "USING btree (_owner_id)", "USING gin (_access jsonb_path_ops)"}
+	want = []string{"USING btree (_created_at)", "USING btree (_id)", "USING btree (_id, _database_id, _owner_id)", "USING btree (_owner_id)", `USING gin (COALESCE(_access, '[{"level": "write", "public": true}]'::jsonb) jsonb_path_ops)`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -216,7 +216,7 @@ func createTable(table string) string {
 		PRIMARY KEY (_id, _database_id, _owner_id));
 	CREATE INDEX ON ` + table + ` (_owner_id);
 	CREATE INDEX ON ` + table + ` (_created_at);
-	CREATE INDEX ON ` + table + ` USING gin (_access jsonb_path_ops)`
+	CREATE INDEX ON ` + table + ` USING gin (` + acl.Indexed("") + ` jsonb_path_ops)`
 }
 
 // addColumns returns the statement that adds the fields of c to its table.
