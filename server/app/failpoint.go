@@ -12,10 +12,11 @@ import (
 )
 
 // failpointVariable is for tests only: "name" or "name:n" ends this process, as if the power were cut,
-// the nth time that the payments room comes to that point.
+// the nth time that the room of payments or of deploys comes to that point.
 const failpointVariable = "CREMA_FAILPOINT"
 
-// failpoint returns what payments.Config.Failpoint asks for, nil when no point is named.
+// failpoint returns what Config.Failpoint of a room asks for, nil when no point is named. Each room's points have names of
+// their own.
 func failpoint(spec string, mode payments.Mode) (func(string), error) {
 	if spec == "" {
 		return nil, nil

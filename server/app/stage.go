@@ -42,9 +42,13 @@ func (a *App) openDeploys(ctx context.Context) error {
 	if err := a.letThrough(); err != nil {
 		return err
 	}
+	fail, err := failpoint(os.Getenv(failpointVariable), a.rooms.payments.Mode())
+	if err != nil {
+		return err
+	}
 	a.rooms.deploys = deploys.New(deploys.Config{
 		DB: a.db, Dir: filepath.Join(a.c.DataDir, config.DeploysFolder, a.c.Name), Stage: a, Key: []byte(a.derive("secrets")),
-		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: a.reserved(), Log: a.tap.Logger(a.log),
+		MasterKey: a.c.MasterKey.Reveal(), BuildEnv: buildEnvironment(), Reserved: a.reserved(), Log: a.tap.Logger(a.log), Failpoint: fail,
 	})
 	return a.rooms.deploys.Start(ctx)
 }

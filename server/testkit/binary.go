@@ -163,6 +163,16 @@ func (s *Server) Kill() {
 	<-s.exited
 }
 
+// Await waits until the server has ended by itself.
+func (s *Server) Await(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("the server does not end:\n%s", s.Log())
+	}
+}
+
 // Signal sends a signal and returns the exit code.
 func (s *Server) Signal(t testing.TB, sig syscall.Signal) int {
 	t.Helper()

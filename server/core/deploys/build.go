@@ -16,6 +16,7 @@ import (
 
 	"crema/server/base/fault"
 	"crema/server/base/proc"
+	"crema/server/base/scratch"
 	"crema/server/core/deploys/archive"
 )
 
@@ -115,12 +116,20 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 	if err != nil {
 		return err
 	}
-	_ = os.Remove(link) // a link that leads to packages which are gone
-	err = os.Symlink(filepath.Join(home, archive.Packages), link)
-	if errors.Is(err, fs.ErrExist) {
+	return disk(lead(link, filepath.Join(home, archive.Packages)), s.c.Dir)
+}
+
+// lead makes link lead to a folder. There is no moment without the link: a live version may look for a package.
+func lead(link, to string) error {
+	if now, err := os.Readlink(link); err == nil && now == to {
 		return nil
 	}
-	return disk(err, s.c.Dir)
+	next := link + ".next"
+	_ = os.Remove(next) // of a killed server
+	if err := os.Symlink(to, next); err != nil {
+		return err
+	}
+	return os.Rename(next, link)
 }
 
 func fingerprint(wanted []byte, program, version string) string {
@@ -134,44 +143,71 @@ type set struct {
 	files      map[string][]byte // what says which they are
 }
 
-// install returns the folder of a set of packages. fill makes one that is not there. A folder without its mark is
-// what a killed server has left. We write nothing into a folder that the installer has: it could make any name there a
-// link to a file of ours. So the mark stands beside it.
+// install returns the folder of a set of packages. fill makes one that is not there. Each try has a folder of its own: what a
+// killed server has started may still write into the one before.
 func (s *Service) install(ctx context.Context, p set, fill func(ctx context.Context, home string) error, say func(string)) (string, error) {
-	home, err := filepath.Abs(filepath.Join(s.packages(), p.kind+"-"+p.name))
-	if err != nil {
-		return "", disk(err, s.c.Dir)
-	}
-	mark := home + complete
-	_, unmarked := os.Stat(mark)
-	if _, gone := os.Stat(home); unmarked == nil && gone == nil {
-		now := time.Now()
-		_ = os.Chtimes(mark, now, now) // only the order of tidying suffers
-		say(p.kind + ": the packages are there already")
-		return home, nil
-	}
-	if err := s.prepareHome(home, p.files); err != nil {
-		return "", disk(err, s.c.Dir)
-	}
-	ctx, cancel := context.WithTimeout(ctx, buildLimit)
-	defer cancel()
-	begun := time.Now()
-	err = fill(ctx, home)
+	parent, err := filepath.Abs(s.packages())
 	if err == nil {
-		err = os.WriteFile(mark, nil, 0o600)
+		err = errors.Join(os.MkdirAll(parent, 0o755), os.Chmod(parent, 0o755))
 	}
 	if err != nil {
-		_ = os.RemoveAll(home)
 		return "", disk(err, s.c.Dir)
 	}
+	prefix := p.kind + "-" + p.name + "."
+	marks, err := marked(parent, prefix)
+	if err != nil {
+		return "", disk(err, s.c.Dir)
+	}
+	for _, mark := range marks {
+		if home := strings.TrimSuffix(mark, complete); whole(home) {
+			now := time.Now()
+			_ = os.Chtimes(mark, now, now) // only the order of tidying suffers
+			say(p.kind + ": the packages are there already")
+			return home, nil
+		}
+	}
+	home, err := scratch.Make(parent, prefix)
+	if err != nil {
+		return "", disk(err, s.c.Dir)
+	}
+	begun := time.Now()
+	if err := s.fill(ctx, home.Path, p.files, fill); err != nil {
+		_ = home.Remove()
+		return "", disk(err, s.c.Dir)
+	}
+	_ = home.Keep()
+	s.c.Failpoint("deploy-built")
 	say(fmt.Sprintf("%s: the packages are there after %v", p.kind, time.Since(begun).Round(time.Millisecond)))
-	return home, nil
+	return home.Path, nil
 }
 
-// prepareHome makes the folder of a set with its files, and gives it to the installer.
-func (s *Service) prepareHome(home string, files map[string][]byte) error {
-	err := errors.Join(os.RemoveAll(home+complete), os.RemoveAll(home), os.MkdirAll(home, 0o755))
-	if err := errors.Join(err, os.Chmod(s.packages(), 0o755), os.Chmod(home, 0o755)); err != nil {
+// marked lists the marks of packages in a folder whose names begin with prefix.
+func marked(parent, prefix string) (marks []string, err error) {
+	entries, err := os.ReadDir(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, prefix) && strings.HasSuffix(name, complete) {
+			marks = append(marks, filepath.Join(parent, name))
+		}
+	}
+	return marks, err
+}
+
+// whole says that a folder of packages is not what a killed server has left.
+func whole(home string) bool {
+	_, unmarked := os.Stat(home + complete)
+	_, gone := os.Stat(home)
+	return unmarked == nil && gone == nil
+}
+
+// fill gives a new folder with the files of a set to the installer, and marks it when that is done. We write nothing into
+// a folder that the installer has: it could make any name there a link to a file of ours. So the mark stands beside it.
+func (s *Service) fill(ctx context.Context, home string, files map[string][]byte, fill func(ctx context.Context, home string) error) error {
+	ctx, cancel := context.WithTimeout(ctx, buildLimit)
+	defer cancel()
+	if err := os.Chmod(home, 0o755); err != nil {
 		return err
 	}
 	for name, text := range files {
@@ -180,7 +216,14 @@ func (s *Service) prepareHome(home string, files map[string][]byte) error {
 			return err
 		}
 	}
-	return proc.Installer().Own(home)
+	if err := proc.Installer().Own(home); err != nil {
+		return err
+	}
+	if err := fill(ctx, home); err != nil {
+		return err
+	}
+	s.c.Failpoint("deploy-building")
+	return os.WriteFile(home+complete, nil, 0o600)
 }
 
 // run runs a program of a build in a folder of its own, as the installer when we are root, and tells what it prints.
@@ -235,59 +278,75 @@ func (s *Service) builder(ctx context.Context, home, program string) *proc.Accou
 
 // version is what an interpreter says of itself.
 func (s *Service) version(ctx context.Context, program string) (string, error) {
-	home, err := os.MkdirTemp("", "crema-version-")
-	if err == nil {
-		defer os.RemoveAll(home) //nolint:errcheck // it is empty
-		err = errors.Join(os.Chmod(home, 0o755), proc.Installer().Own(home))
-	}
+	home, err := scratch.Make(os.TempDir(), versionPrefix)
 	if err != nil {
 		return "", disk(err, os.TempDir())
 	}
+	defer home.Remove() //nolint:errcheck // it is empty
+	if err := errors.Join(os.Chmod(home.Path, 0o755), proc.Installer().Own(home.Path)); err != nil {
+		return "", disk(err, os.TempDir())
+	}
 	var lines []string
-	err = s.run(ctx, home, func(line string) { lines = append(lines, line) }, program, "--version")
+	err = s.run(ctx, home.Path, func(line string) { lines = append(lines, line) }, program, "--version")
 	return strings.Join(lines, "\n"), err
+}
+
+// versionPrefix begins the names of folders in which interpreters are asked for their version.
+const versionPrefix = "crema-version-"
+
+// sweep removes what killed servers have left half done on this disk.
+func (s *Service) sweep() error {
+	return errors.Join(scratch.Sweep(s.versions(), draftPrefix, nil), scratch.Sweep(s.packages(), "", whole),
+		scratch.Sweep(os.TempDir(), versionPrefix, nil))
 }
 
 // tidy forgets versions that cannot be rolled back to any more, in the database and on this disk.
 func (s *Service) tidy(ctx context.Context) {
-	digests, err := s.store.tidy(ctx, keptReleases, unusedAge)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.c.Log.WarnContext(ctx, "old versions are not removed", "error", err.Error())
-		}
-		return
+	err := s.store.tidy(ctx, keptReleases, unusedAge)
+	if err == nil {
+		s.c.Failpoint("deploy-forgotten")
+		err = s.tidyDisk(ctx)
 	}
-	if s.take(ctx) != nil {
-		return
+	if err != nil && ctx.Err() == nil {
+		s.c.Log.WarnContext(ctx, "old versions are not removed", "error", err.Error())
+	}
+}
+
+func (s *Service) tidyDisk(ctx context.Context) error {
+	if err := s.take(ctx); err != nil {
+		return err
 	}
 	defer s.give()
+	var digests []string
+	if err := s.c.DB.Select(ctx, &digests, sqlDigests); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(s.versions())
 	for _, e := range entries {
 		info, gone := e.Info()
 		young := gone == nil && time.Since(info.ModTime()) < youngAge // another server of this machine may be about to use it
-		if !slices.Contains(digests, e.Name()) && !young {
+		if !slices.Contains(digests, e.Name()) && !young && !strings.HasPrefix(e.Name(), draftPrefix) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(s.versions(), e.Name())))
 		}
 	}
-	if err = errors.Join(err, s.tidyPackages()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.c.Log.WarnContext(ctx, "copies of old versions are not removed", "error", err.Error())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
+	return errors.Join(err, s.tidyPackages(), s.sweep())
 }
 
+// tidyPackages removes the sets of packages that were used least recently.
 func (s *Service) tidyPackages() error {
-	entries, err := os.ReadDir(s.packages())
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.IsDir() })
+	marks, err := marked(s.packages(), "")
 	used := map[string]time.Time{}
-	for _, e := range entries {
-		if info, err := os.Stat(filepath.Join(s.packages(), e.Name()+complete)); err == nil {
-			used[e.Name()] = info.ModTime()
+	for _, mark := range marks {
+		if info, err := os.Stat(mark); err == nil {
+			used[mark] = info.ModTime()
 		}
 	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int { return used[b.Name()].Compare(used[a.Name()]) })
-	for i, e := range entries {
-		if home := filepath.Join(s.packages(), e.Name()); i >= keptBuilds {
-			err = errors.Join(err, os.RemoveAll(home+complete), os.RemoveAll(home))
-		}
+	slices.SortFunc(marks, func(a, b string) int { return used[b].Compare(used[a]) })
+	for _, mark := range marks[min(len(marks), keptBuilds):] {
+		err = errors.Join(err, os.RemoveAll(mark), os.RemoveAll(strings.TrimSuffix(mark, complete)))
 	}
 	return err
 }

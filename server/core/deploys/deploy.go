@@ -43,6 +43,7 @@ func (s *Service) Begin(ctx context.Context, by string, files []File) (job strin
 	if err != nil {
 		return "", err
 	}
+	s.c.Failpoint("deploy-listed")
 	return s.begin(ctx, by, "deploy", func(context.Context, func(string)) (*int64, error) { return &id, nil })
 }
 
@@ -96,47 +97,59 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 	if _, err := s.c.DB.Exec(ctx, sqlAddJob, id, by); err != nil {
 		return "", err
 	}
+	s.c.Failpoint("deploy-begun")
 	s.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, deployFor)
 		defer cancel()
 		j := s.report(id)
-		err := s.perform(ctx, by, reason, which, j)
+		err := s.perform(ctx, task{job: id, by: by, reason: reason, which: which, report: j})
 		if err != nil {
 			j.conclude("failed: " + fault.From(err).Message + "\nThe live version is as it was.")
 			s.c.Log.WarnContext(ctx, "a deploy failed", "job", id, "error", err.Error())
 		}
 		j.end(err == nil)
+		s.c.Failpoint("deploy-told")
 	})
 	return id, nil
 }
 
+// task is what a job does.
+type task struct {
+	job, by, reason string
+	which           func(context.Context, func(string)) (version *int64, err error)
+	report          *report
+}
+
 // perform takes a version through everything that may fail, and only then makes it live.
-func (s *Service) perform(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error), j *report) error {
+func (s *Service) perform(ctx context.Context, t task) error {
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.give()
 	begun := time.Now()
-	version, err := which(ctx, j.say)
+	version, err := t.which(ctx, t.report.say)
 	if err != nil {
 		return err
 	}
-	if version != nil && reason == "deploy" {
-		if err := s.inspect(ctx, *version, j.say); err != nil {
+	if version != nil && t.reason == "deploy" {
+		if err := s.inspect(ctx, *version, t.report.say); err != nil {
 			return err
 		}
 	}
-	ready, err := s.prepare(ctx, version, false, j.say)
+	ready, err := s.prepare(ctx, version, false, t.report.say)
 	if err != nil {
 		return err
 	}
-	seq, err := s.store.release(ctx, version, reason, by)
+	s.c.Failpoint("deploy-prepared")
+	seq, err := s.store.release(ctx, version, t, s.c.Failpoint)
 	if err != nil { // it may have been written all the same; then follow finds it
 		ready.Close()
 		return err
 	}
+	s.c.Failpoint("deploy-released")
 	s.swap(ready, release{Seq: seq, Version: version})
-	j.conclude(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
+	s.c.Failpoint("deploy-switched")
+	t.report.conclude(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
 	s.tasks.Go(func() { s.tidy(s.ctx) })
 	return nil
 }
@@ -211,17 +224,24 @@ func (s *Service) inspectFile(ctx context.Context, f File, own []archive.Own, sa
 func (s *Service) Job(ctx context.Context, id string, said int, wait time.Duration) (Job, error) {
 	until := time.Now().Add(wait)
 	for {
-		j := Job{}
-		err := s.c.DB.Get(ctx, &j, sqlJob, id)
+		var row struct {
+			Job
+			Lost bool `db:"lost"`
+		}
+		err := s.c.DB.Get(ctx, &row, sqlJob, id)
 		if fault.Is(err, "pg.no_rows") {
 			err = fault.New(fault.NotFound, "deploys.no_job", "there is no such deploy")
 		}
 		if err != nil {
-			return j, err
+			return row.Job, err
 		}
-		if j.State == "lost" {
-			j.State, j.Log = Failed, j.Log+"failed: the server that worked on this has ended; run the same command again\n"
+		if row.Lost {
+			if _, err := s.c.DB.Exec(ctx, sqlEndLost); err != nil {
+				return row.Job, err
+			}
+			continue
 		}
+		j := row.Job
 		if j.State != Running || len(j.Log) > said || !time.Now().Before(until) {
 			return j, nil
 		}

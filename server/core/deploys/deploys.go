@@ -58,7 +58,8 @@ type Config struct {
 	Drain     time.Duration // how long old calls may take; 0: 30 s
 	Poll      time.Duration // how often the live version is asked for beside notices; 0: 10 s
 
-	Now func() time.Time // nil: time.Now
+	Now       func() time.Time  // nil: time.Now
+	Failpoint func(name string) // tests only: called after each step of a deploy, where a crash is worth testing
 }
 
 // File is one file of a version.
@@ -96,13 +97,16 @@ func New(c Config) *Service {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Failpoint == nil {
+		c.Failpoint = func(string) {}
+	}
 	s := &Service{c: c, store: store{db: c.DB, channel: string(c.DB.Schema()) + "_deploys"}, turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
 // Start makes the newest release live and follows what other servers release until Stop. A version that cannot
-// run here any more is left out and told; its files are served.
+// run here any more is left out and told; its files are served. What a killed server has left here is removed.
 func (s *Service) Start(ctx context.Context) error {
 	var err error
 	if s.live, err = s.newest(ctx); err != nil {
@@ -114,6 +118,7 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.now.Switch()
 	heard := make(chan struct{}, 1)
+	heard <- struct{}{} // there may be a newer one by the time that we listen
 	l, err := s.c.DB.Listen(ctx, s.store.channel, func(string, bool) {
 		select {
 		case heard <- struct{}{}:
@@ -127,6 +132,7 @@ func (s *Service) Start(ctx context.Context) error {
 		defer l.Stop()
 		s.follow(heard)
 	})
+	s.tasks.Go(func() { s.tidy(s.ctx) })
 	return nil
 }
 
@@ -160,6 +166,9 @@ func (s *Service) follow(heard <-chan struct{}) {
 		}
 		if err := s.catchUp(s.ctx); err != nil && s.ctx.Err() == nil {
 			s.c.Log.ErrorContext(s.ctx, "the live version could not be taken over from another server; it is tried again", "error", err.Error())
+		}
+		if _, err := s.c.DB.Exec(s.ctx, sqlEndLost); err != nil && s.ctx.Err() == nil {
+			s.c.Log.WarnContext(s.ctx, "deploys of killed servers are not ended", "error", err.Error())
 		}
 	}
 }
@@ -208,6 +217,7 @@ func (s *Service) swap(ready Ready, r release) {
 		if err := drained(ctx); err != nil && s.ctx.Err() == nil {
 			s.c.Log.Warn("calls of the version before were cut off", "after", s.c.Drain)
 		}
+		s.c.Failpoint("deploy-drained")
 		old.Close()
 	})
 }

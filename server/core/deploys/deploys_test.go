@@ -28,6 +28,7 @@ type stage struct {
 	live   []string // the pages, in their order
 	closed []string
 	last   deploys.Version
+	during func() // a version gets ready; may be nil
 }
 
 type ready struct {
@@ -42,6 +43,9 @@ func (s *stage) Prepare(_ context.Context, v deploys.Version, _ func(string)) (d
 	}
 	if err != nil || strings.Contains(string(page), "broken") {
 		return nil, errors.Join(err, fault.New(fault.Invalid, "test.broken", "it does not start"))
+	}
+	if s.during != nil {
+		s.during()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -312,6 +316,26 @@ func TestSecrets(t *testing.T) {
 	wait(t, s, id)
 	if len(st.secrets()) != 0 {
 		t.Error("it is still there")
+	}
+}
+
+// What an operator has been told to have failed must not come later.
+func TestDeploy_GivenUpByOthersIsNeverLive(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	s, st := start(t, db, t.TempDir())
+	other, _ := start(t, db, t.TempDir())
+	st.during = func() { // this server was away for a minute
+		var id string
+		if err := db.Get(t.Context(), &id, `UPDATE app._deploy_job SET beat_at = now() - interval '1 minute' RETURNING id`); err != nil {
+			t.Error(err)
+		}
+		if j, err := other.Job(t.Context(), id, 0, 0); err != nil || j.State != deploys.Failed || !strings.Contains(j.Log, "run the same command again") {
+			t.Errorf("%+v, %v", j, err)
+		}
+	}
+	if j := send(t, s, map[string]string{"public_html/index.html": "late"}); j.State != deploys.Failed || !st.is("folder")() {
+		t.Errorf("%+v", j)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"crema/server/base/fault"
 	"crema/server/base/pg"
+	"crema/server/base/scratch"
 	"crema/server/core/deploys/archive"
 )
 
@@ -54,7 +55,11 @@ func (s *Service) Keep(ctx context.Context, hash []byte, from io.Reader) error {
 	if sum := sha256.Sum256(body); !bytes.Equal(sum[:], hash) {
 		return fault.New(fault.BadRequest, "deploys.bad_hash", "the file is not the one that was announced")
 	}
-	return s.store.keep(ctx, hash, body)
+	if err := s.store.keep(ctx, hash, body); err != nil {
+		return err
+	}
+	s.c.Failpoint("deploy-kept")
+	return nil
 }
 
 // create stores a version. All contents must be there.
@@ -174,27 +179,32 @@ func (s *Service) unfold(ctx context.Context, dir string, made time.Time, files 
 	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 		return err
 	}
-	draft, err := os.MkdirTemp(filepath.Dir(dir), ".draft-")
+	draft, err := scratch.Make(filepath.Dir(dir), draftPrefix)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(draft) //nolint:errcheck // it has been renamed, or is removed at the next start
+	defer draft.Remove() //nolint:errcheck // it has been renamed, or is removed at the next start
 	for _, f := range files {
-		if err := s.write(ctx, filepath.Join(draft, filepath.FromSlash(f.Path)), f, made); err != nil {
+		if err := s.write(ctx, filepath.Join(draft.Path, filepath.FromSlash(f.Path)), f, made); err != nil {
 			return err
 		}
 	}
-	if err := openFolders(draft); err != nil {
+	if err := openFolders(draft.Path); err != nil {
 		return err
 	}
-	if err := os.Rename(draft, dir); err != nil {
+	s.c.Failpoint("deploy-drafted")
+	if err := os.Rename(draft.Path, dir); err != nil {
 		if _, there := os.Stat(dir); there == nil { // another server of this machine was quicker
 			return nil
 		}
 		return err
 	}
+	s.c.Failpoint("deploy-unfolded")
 	return nil
 }
+
+// draftPrefix begins the names of folders that are being written.
+const draftPrefix = ".draft-"
 
 func (s *Service) write(ctx context.Context, name string, f File, made time.Time) error {
 	body, err := s.store.body(ctx, f.Hash)

@@ -77,9 +77,16 @@ SELECT version FROM app._deploy_upload WHERE made_by = $1 AND taken AND version 
 
 	sqlEnd = `UPDATE app._deploy_job SET state = $2 WHERE id = $1 AND state = 'running'`
 
+	sqlReleased = `UPDATE app._deploy_job SET release = $2 WHERE id = $1 AND state = 'running'`
+
 	sqlJob = `
-SELECT id, CASE WHEN state = 'running' AND beat_at < now() - interval '30 seconds' THEN 'lost' ELSE state END AS state, log
-FROM app._deploy_job WHERE id = $1`
+SELECT id, state, log, state = 'running' AND beat_at < now() - interval '30 seconds' AS lost FROM app._deploy_job WHERE id = $1`
+
+	sqlEndLost = `
+UPDATE app._deploy_job SET state = CASE WHEN release IS NULL THEN 'failed' ELSE 'success' END,
+  log = log || CASE WHEN release IS NULL THEN E'failed: the server that worked on this has ended; run the same command again\n'
+    ELSE E'live, though the server that worked on this has ended\n' END
+WHERE state = 'running' AND beat_at < now() - interval '30 seconds'`
 
 	sqlLastJob = `SELECT id FROM app._deploy_job WHERE made_by = $1 ORDER BY made_at DESC LIMIT 1`
 
@@ -193,24 +200,32 @@ func (s store) files(ctx context.Context, version int64) (files []File, err erro
 	return files, err
 }
 
-// release makes a version live, for all servers at once.
-func (s store) release(ctx context.Context, version *int64, reason, by string) (seq int64, err error) {
+// release makes a version live, for all servers at once, and notes so with the job. A job that others have given up
+// makes nothing live any more: its operator has been told so.
+func (s store) release(ctx context.Context, version *int64, t task, failpoint func(string)) (seq int64, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
-		if err := tx.Get(ctx, &seq, sqlRelease, version, reason, by); err != nil {
+		if err := tx.Get(ctx, &seq, sqlRelease, version, t.reason, t.by); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, sqlNotify, s.channel, "")
+		n, err := tx.Exec(ctx, sqlReleased, t.job, seq)
+		if err == nil && n == 0 {
+			err = fault.New(fault.Unavailable, "deploys.given_up", "this server was away too long; run the same command again")
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, sqlNotify, s.channel, "")
+		failpoint("deploy-releasing")
 		return err
 	})
 	return seq, err
 }
 
-// tidy forgets what nothing refers to and returns the digests of the versions that stay. The age keeps what is just
-// being deployed.
-func (s store) tidy(ctx context.Context, releases int, age time.Duration) (digests []string, err error) {
+// tidy forgets what nothing refers to. The age keeps what is just being deployed.
+func (s store) tidy(ctx context.Context, releases int, age time.Duration) error {
 	versions := []int64{} // 0 is the folder, which is no version
 	if err := s.db.Select(ctx, &versions, sqlForgetReleases, releases); err != nil {
-		return nil, err
+		return err
 	}
 	old := int64(age.Seconds())
 	for _, step := range []struct {
@@ -223,8 +238,8 @@ func (s store) tidy(ctx context.Context, releases int, age time.Duration) (diges
 		{sqlForgetBlobs, []any{old}},
 	} {
 		if _, err := s.db.Exec(ctx, step.sql, step.args...); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return digests, s.db.Select(ctx, &digests, sqlDigests)
+	return nil
 }

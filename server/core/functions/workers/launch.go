@@ -16,6 +16,7 @@ import (
 
 	"crema/server/base/fault"
 	"crema/server/base/proc"
+	"crema/server/base/scratch"
 )
 
 // launcher starts workers.
@@ -49,6 +50,7 @@ type home struct {
 	c       Config
 	program string
 	dir     string
+	held    *scratch.Dir // dir, as long as we live
 	account *proc.Account
 	sources map[string]string
 }
@@ -65,7 +67,11 @@ func newHome(ctx context.Context, c Config, program string) (*home, error) {
 	if c.Language == JavaScript {
 		h.sources["sdk.js"] = c.Client
 	}
-	if h.dir, err = os.MkdirTemp("", "crema-functions-"); err == nil {
+	if err = scratch.Sweep(os.TempDir(), homePrefix, nil); err != nil { // of servers that were killed
+		c.Log.WarnContext(ctx, "folders of functions are left", "folder", os.TempDir(), "error", err.Error())
+	}
+	if h.held, err = scratch.Make(os.TempDir(), homePrefix); err == nil {
+		h.dir = h.held.Path
 		err = h.account.Own(h.dir)
 	}
 	if err != nil {
@@ -73,6 +79,9 @@ func newHome(ctx context.Context, c Config, program string) (*home, error) {
 	}
 	return h, nil
 }
+
+// homePrefix begins the names of the folders of pools.
+const homePrefix = "crema-functions-"
 
 // unprivileged makes sure that another user than root can work: root's own interpreter may be out of reach
 // where the system's is not.
@@ -93,7 +102,7 @@ func (h *home) unprivileged(ctx context.Context) {
 	h.account = nil
 }
 
-func (h *home) stop() { _ = os.RemoveAll(h.dir) }
+func (h *home) stop() { _ = h.held.Remove() }
 
 // environment is all that a worker's environment holds.
 func (h *home) environment() []string {
