@@ -17,15 +17,21 @@ func (s *Service) Upload(ctx context.Context, by string) (id string, err error) 
 	return id, err
 }
 
+// Expects refuses an id for which no archive is waited. Reason deploys.no_upload.
+func (s *Service) Expects(ctx context.Context, id string) error {
+	var expected bool
+	err := s.c.DB.Get(ctx, &expected, sqlExpected, id)
+	if err == nil && !expected {
+		err = fault.New(fault.NotFound, "deploys.no_upload", "no archive is expected here")
+	}
+	return err
+}
+
 // Receive makes an archive a version. What is wrong with it is told by Take: the sender does not understand an answer
 // here. An error is ours.
 func (s *Service) Receive(ctx context.Context, id string, from io.Reader) error {
-	var expected bool
-	if err := s.c.DB.Get(ctx, &expected, sqlExpected, id); err != nil {
+	if err := s.Expects(ctx, id); err != nil {
 		return err
-	}
-	if !expected {
-		return fault.New(fault.NotFound, "deploys.no_upload", "no archive is expected here")
 	}
 	version, err := s.receive(ctx, id, from)
 	problem := ""

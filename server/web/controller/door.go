@@ -1,7 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -25,20 +29,28 @@ type Config struct {
 	Operators *operators.Service
 	Gate      *web.Gate
 	Tap       *telemetry.Tap
-	PublicURL string // where proxies let clients in; its scheme counts when a client used its host
-	Key       []byte // signs what opens a stream of logs
-	MaxBody   int64  // bytes of what is no file
+	PublicURL string        // where proxies let clients in; its scheme counts when a client used its host
+	Key       []byte        // seals what opens a stream of logs
+	Look      time.Duration // how often those who read streams are looked up again; 0: 15 s
+	MaxBody   int64         // bytes of what is no file
 }
 
 // Door answers operators.
 type Door struct {
 	c    Config
+	box  cipher.AEAD
 	done chan struct{}
 	once sync.Once
 }
 
 // New returns the door.
-func New(c Config) *Door { return &Door{c: c, done: make(chan struct{})} }
+func New(c Config) *Door {
+	c.Look = cmp.Or(c.Look, lookEvery)
+	key := sha256.Sum256(c.Key)
+	block, _ := aes.NewCipher(key[:]) // it fails for other lengths only
+	box, _ := cipher.NewGCM(block)    // and so does this
+	return &Door{c: c, box: box, done: make(chan struct{})}
+}
 
 // Stop ends the streams, which would never end by themselves.
 func (d *Door) Stop() { d.once.Do(func() { close(d.done) }) }

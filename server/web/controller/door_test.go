@@ -1,17 +1,20 @@
 package controller_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/go-chi/chi/v5"
 
 	"crema/server/base/telemetry"
@@ -37,14 +40,22 @@ func (nothing) Close() {}
 
 func serve(t *testing.T) *httptest.Server {
 	t.Helper()
+	s, _ := serveOperators(t)
+	return s
+}
+
+func serveOperators(t *testing.T) (*httptest.Server, *operators.Service) {
+	t.Helper()
 	db := testkit.DB(t)
 	rooms := deploys.New(deploys.Config{DB: db, Dir: t.TempDir(), Stage: nothing{}, Key: make([]byte, 32)})
 	if err := rooms.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(rooms.Stop)
+	accounts := operators.New(operators.Config{DB: db, MasterKey: master, Cost: 4})
 	door := controller.New(controller.Config{
-		App: "coffee", Deploys: rooms, Operators: operators.New(operators.Config{DB: db, MasterKey: master}),
+		Look: 10 * time.Millisecond,
+		App:  "coffee", Deploys: rooms, Operators: accounts,
 		Gate: web.NewGate("api", master, nil), Tap: telemetry.NewTap(), Key: []byte("key"), MaxBody: 1 << 20,
 	})
 	r := chi.NewRouter()
@@ -52,7 +63,7 @@ func serve(t *testing.T) *httptest.Server {
 	s := httptest.NewServer(r)
 	t.Cleanup(s.Close)
 	t.Cleanup(door.Stop)
-	return s
+	return s, accounts
 }
 
 func ask(t *testing.T, method, url, authorization, agent, body string) (int, map[string]any) {
@@ -168,12 +179,74 @@ func form(t *testing.T, target string) *http.Request {
 	return r
 }
 
-func TestDoor_SignsStreams(t *testing.T) {
+func TestDoor_SealsTicketsOfStreams(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	for _, token := range []string{"", "9999999999.00", "1.00"} {
+	for _, token := range []string{"", "9999999999.00", master, strings.Repeat("A", 60)} {
 		if status, _ := ask(t, http.MethodGet, s.URL+"/v2/log-stream?token="+token, "", "crema", ""); status != 401 {
 			t.Errorf("%q: %d", token, status)
 		}
+	}
+}
+
+// A stream that is open ends when its token does.
+func TestDoor_EndsStreamsWithTheirToken(t *testing.T) {
+	t.Parallel()
+	s, accounts := serveOperators(t)
+	if err := accounts.Add(t.Context(), "ann@example.com", "a long password"); err != nil {
+		t.Fatal(err)
+	}
+	made, text, err := accounts.CreateToken(t.Context(), "ann@example.com", "ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ticket := ask(t, http.MethodGet, s.URL+"/v2/apps/coffee/log-stream", "Token "+text, "crema", "")
+	socket, _, err := websocket.Dial(t.Context(), s.URL+"/v2/log-stream?token="+ticket["token"].(string), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.CloseNow() }()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v2/apps/coffee/logs?follow=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Token "+text)
+	lines, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lines.Body.Close() }()
+
+	if err := accounts.Revoke(t.Context(), made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(lines.Body); err != nil {
+		t.Errorf("lines: %v", err)
+	}
+	if _, _, err := socket.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("socket: %v", err)
+	}
+	if status, _ := ask(t, http.MethodGet, s.URL+"/v2/log-stream?token="+ticket["token"].(string), "", "crema", ""); status != 401 {
+		t.Errorf("the ticket of a revoked token: %d", status)
+	}
+}
+
+// Whoever was not told where archives go is refused before anything of the body is read.
+func TestDoor_ReadsNothingOfStrangers(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_, err = io.WriteString(conn, "POST /v2/uploads/unknown HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n--b\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || !strings.Contains(line, " 404 ") {
+		t.Errorf("%q, %v", line, err)
 	}
 }

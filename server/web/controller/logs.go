@@ -2,9 +2,8 @@ package controller
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -19,36 +18,48 @@ import (
 )
 
 const (
-	streamFor = time.Minute // in which a stream may be opened
+	streamFor = time.Minute      // in which a stream may be opened
+	lookEvery = 15 * time.Second // for whether whoever reads a stream still may
 	writeTime = 10 * time.Second
 )
 
-// openStream says where logs are streamed, and signs who may. Wire: G1.
+// openStream says where logs are streamed, with a ticket for it. Wire: G1.
 func (d *Door) openStream(r request) error {
-	ends := strconv.FormatInt(time.Now().Add(streamFor).Unix(), 10)
 	web.WriteJSON(r.w, http.StatusOK, map[string]string{
-		"websocket_url": "ws" + strings.TrimPrefix(d.base(r.Request), "http") + "/v2/log-stream", "token": ends + "." + d.sign(ends),
+		"websocket_url": "ws" + strings.TrimPrefix(d.base(r.Request), "http") + "/v2/log-stream",
+		"token":         d.ticket(token(r.Request), time.Now().Add(streamFor)),
 	})
 	return nil
 }
 
-func (d *Door) sign(ends string) string {
-	mac := hmac.New(sha256.New, d.c.Key)
-	mac.Write([]byte("log stream " + ends))
-	return hex.EncodeToString(mac.Sum(nil))
+// ticket is a token, sealed so that it may stand in a URL, and good until ends.
+func (d *Door) ticket(token string, ends time.Time) string {
+	nonce := make([]byte, d.box.NonceSize())
+	_, _ = rand.Read(nonce) // it never fails
+	text := strconv.FormatInt(ends.Unix(), 10) + " " + token
+	return base64.RawURLEncoding.EncodeToString(d.box.Seal(nonce, nonce, []byte(text), nil))
 }
 
-// signed says whether a token of openStream is still good.
-func (d *Door) signed(token string) bool {
-	ends, mac, _ := strings.Cut(token, ".")
+// admitted returns the token in a ticket.
+func (d *Door) admitted(ticket string) (token string, ok bool) {
+	sealed, err := base64.RawURLEncoding.DecodeString(ticket)
+	if err != nil || len(sealed) < d.box.NonceSize() {
+		return "", false
+	}
+	text, err := d.box.Open(nil, sealed[:d.box.NonceSize()], sealed[d.box.NonceSize():], nil)
+	if err != nil {
+		return "", false
+	}
+	ends, token, _ := strings.Cut(string(text), " ")
 	at, err := strconv.ParseInt(ends, 10, 64)
-	return err == nil && hmac.Equal([]byte(mac), []byte(d.sign(ends))) && time.Now().Unix() <= at
+	return token, err == nil && time.Now().Unix() <= at
 }
 
 // stream sends what functions log over a websocket: objects with msg. Wire: G2.
 func (d *Door) stream(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	if !d.signed(query.Get("token")) {
+	token, ok := d.admitted(query.Get("token"))
+	if _, err := d.c.Operators.Who(r.Context(), token); !ok || err != nil {
 		fail(w, r, fault.New(fault.TokenRefused, "controller.stream_token", "the token of the log stream is not accepted; run the command again"))
 		return
 	}
@@ -61,7 +72,7 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request) {
 	last, more, stop := d.c.Tap.Listen(tail)
 	defer stop()
 	ctx := conn.CloseRead(r.Context())
-	err = d.each(ctx, last, more, func(line string) error {
+	err = d.each(ctx, token, last, more, func(line string) error {
 		text, err := json.Marshal(map[string]string{"msg": line})
 		if err != nil {
 			return err
@@ -91,7 +102,7 @@ func (d *Door) follow(r request) error {
 	r.w.Header().Set("Cache-Control", "no-store")
 	flow := http.NewResponseController(r.w)
 	_ = flow.Flush() // so that the client knows that it is connected
-	return ignoreGone(d.each(r.Context(), last, more, func(line string) error {
+	return ignoreGone(d.each(r.Context(), token(r.Request), last, more, func(line string) error {
 		_ = flow.SetWriteDeadline(time.Now().Add(writeTime)) // what is no connection has none
 		if _, err := io.WriteString(r.w, line+"\n"); err != nil {
 			return err
@@ -100,8 +111,10 @@ func (d *Door) follow(r request) error {
 	}))
 }
 
-// each hands lines on until one cannot be, the client leaves or the server stops.
-func (d *Door) each(ctx context.Context, last []string, more <-chan string, send func(string) error) error {
+// each hands lines on until one cannot be, the client leaves, the server stops or the token is no longer good.
+func (d *Door) each(ctx context.Context, token string, last []string, more <-chan string, send func(string) error) error {
+	look := time.NewTicker(d.c.Look)
+	defer look.Stop()
 	for _, line := range last {
 		if err := send(line); err != nil {
 			return err
@@ -113,6 +126,10 @@ func (d *Door) each(ctx context.Context, last []string, more <-chan string, send
 			return ctx.Err()
 		case <-d.done:
 			return nil
+		case <-look.C:
+			if _, err := d.c.Operators.Who(ctx, token); fault.Is(err, "operators.token_refused") {
+				return nil
+			}
 		case line, ok := <-more:
 			if !ok {
 				return nil

@@ -65,9 +65,14 @@ func (d *Door) announce(r request) error {
 	return nil
 }
 
-// receive takes an archive. Wire: D2; skycli understands no refusal here, take tells it.
+// receive takes an archive. Wire: D2; skycli understands no refusal here, take tells it. Whoever was not told where
+// archives go gets neither time nor room.
 func (d *Door) receive(w http.ResponseWriter, r *http.Request) error {
+	if err := d.c.Deploys.Expects(r.Context(), chi.URLParam(r, "upload")); err != nil {
+		return err
+	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTime)) // what is no connection has none
+	r.Body = http.MaxBytesReader(w, r.Body, 2*archive.MaxArchive)
 	form, err := r.MultipartReader()
 	if err != nil {
 		return fault.Wrap(err, fault.BadRequest, "controller.no_form", "send the archive as the part file of multipart/form-data")
@@ -83,7 +88,7 @@ func (d *Door) receive(w http.ResponseWriter, r *http.Request) error {
 		if err := d.c.Deploys.Receive(r.Context(), chi.URLParam(r, "upload"), part); err != nil {
 			return err
 		}
-		_, _ = io.Copy(io.Discard, io.LimitReader(part, 2*archive.MaxArchive)) // skycli reads the answer only when it has sent all
+		_, _ = io.Copy(io.Discard, part) // skycli reads the answer only when it has sent all
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
