@@ -3,4 +3,7 @@
 # program: -only save, -report, -out server/docs/bench.md, -profile FOLDER (see its -help).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+case " $* " in
+  *" -functions "*) .ci/needs.sh clients || echo "What is missing is skipped." >&2 ;;
+esac
 exec go run ./server/e2e/bench "$@"

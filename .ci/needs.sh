@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what a machine lacks: `needs.sh run` for the server, `needs.sh test` for the tests too.
+# Installs what a machine lacks: `needs.sh run` for the server, `needs.sh test` for the tests too, `needs.sh clients`
+# for the real clients and runtimes that tests and measurements use.
 # Looks first; on a machine that has everything it changes nothing and needs no network.
 # Written for the bash 3.2 of macOS.
 set -euo pipefail
@@ -211,5 +212,11 @@ case ${1:-} in
     need_clients
     need_venvs
     ;;
-  *) die "usage: .ci/needs.sh run|test" ;;
+  clients)
+    need_node
+    need_python
+    need_clients
+    need_venvs
+    ;;
+  *) die "usage: .ci/needs.sh run|test|clients" ;;
 esac

@@ -70,6 +70,26 @@ func TestRun_QuickPubsub(t *testing.T) {
 	}
 }
 
+func TestRun_QuickFunctions(t *testing.T) {
+	t.Parallel()
+	o := options{root: testkit.Root(), functions: true}.quick()
+	var out strings.Builder
+	if err := run(t.Context(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for text, lines := range map[string]int{
+		"| python3 cold start, stripe": 1, "| python3 beside Go's": len(o.connections), "| node beside Go's": len(o.connections),
+		"| python3 beside py-skygear": len(o.connections), "| node beside skygear-node": len(o.connections),
+	} {
+		if got := strings.Count(out.String(), text); got != lines && !strings.Contains(out.String(), "SKIPPED: ") {
+			t.Errorf("%d lines for %q, want %d:\n%s", got, text, lines, out.String())
+		}
+	}
+	if at := strings.Index(out.String(), "SKIPPED: "); at >= 0 {
+		t.Skip(out.String()[at:])
+	}
+}
+
 func TestTable_TakesItsPlaceInTheFile(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/bench.md"

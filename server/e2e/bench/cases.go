@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -38,10 +36,13 @@ type benchCase struct {
 	name        string
 	bar         float64       // the least ratio; 0: only reported
 	slower      time.Duration // the most that p50 may be above the floor's with one connection; 0: only reported
+	latest      time.Duration // the most that p99 may be; 0: only reported
+	barFrom     int           // connections from which the bar holds
 	barUpTo     int           // connections for which the bar holds; 0: all
 	ours, floor target
-	before      func(context.Context) error // optional; prepares the machine
-	apart       time.Duration               // what both sides spend in the same library on each request: not counted in the ratio
+	before      func(context.Context) error               // optional; prepares the machine
+	run         func(context.Context) (comparison, error) // optional; measures in the place of rounds
+	apart       time.Duration                             // what both sides spend in the same library on each request: not counted in the ratio
 }
 
 const access = `[{"level":"read","public":true}]`
@@ -61,6 +62,12 @@ const queryJSON = `{"action":"record:query","api_key":"` + apiKey + `","database
 
 func randomShelf(place []byte) { strconv.AppendInt(place[:0], int64(firstID+rand.IntN(shelves)), 10) }
 
+// echoOf calls a function that returns its arguments, a text of times 30 bytes and a number.
+func echoOf(name string, times int) request {
+	return newRequest("POST", "/lambda/"+name, "X-Skygear-Api-Key: "+apiKey+"\r\n",
+		`{"message":"`+strings.Repeat("Two bags of Kenya AA, please. ", times)+`","count":2}`, "", nil)
+}
+
 // prepare fills the tables and returns the cases, each of which has given the same answer on both sides.
 func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 	if err := b.startServer(ctx, o.root); err != nil {
@@ -72,11 +79,7 @@ func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 	if err := b.startFloor(ctx); err != nil {
 		return nil, fmt.Errorf("the floor: %w", err)
 	}
-	key := "X-Skygear-Api-Key: " + apiKey + "\r\n"
-	named := func(name string, times int) request {
-		return newRequest("POST", "/lambda/"+name, key, `{"message":"`+strings.Repeat("Two bags of Kenya AA, please. ", times)+`","count":2}`, "", nil)
-	}
-	echo := func(times int) request { return named("echo", times) }
+	echo := func(times int) request { return echoOf("echo", times) }
 	save := func(path string, n int) request { return newRequest("POST", path, "", saveJSON(n), keyMark, randomKey) }
 	query := func(path string) request { return newRequest("POST", path, "", queryJSON, shelfMark, randomShelf) }
 	file := func(headers string) request { return newRequest("GET", "/static/"+fileName, headers, "", "", nil) }
@@ -91,7 +94,6 @@ func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 		{name: "query 50 of 20,000 records", bar: 0.70, ours: ours(query("/")), floor: floor(query("/query"))},
 		{name: "file of 100 KiB", bar: 0.90, ours: ours(file("")), floor: floor(file(""))},
 	}
-	cases = append(cases, b.functionCases(func(name string) request { return named(name, 1) })...)
 	for _, c := range cases {
 		if err := c.check(); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.name, err)
@@ -225,40 +227,4 @@ func writeSite(dir string) error {
 		fmt.Fprintf(&b, "export function step%d(order) { return order.total * %d + %q.length; }\n", i, random.IntN(1000), strconv.FormatUint(random.Uint64(), 36))
 	}
 	return os.WriteFile(filepath.Join(dir, fileName), []byte(b.String()[:100<<10]), 0o644)
-}
-
-// other is an echo function in another language than Go, and how much longer than Go's it may take.
-type other struct {
-	program, file, name, text string
-	slower                    time.Duration
-}
-
-var others = []other{
-	{"python3", "echo.py", "py_echo", "import skygear\n\n\n@skygear.op(\"py_echo\")\ndef echo(message, count):\n    return {\"message\": message, \"count\": count}\n", 250 * time.Microsecond},
-	{"node", "echo.js", "js_echo", "const {op} = require('skygear/cloud');\nop('js_echo', ({args: {message, count}}) => ({message, count}));\n", 150 * time.Microsecond},
-}
-
-// writeFunctions writes those that this machine can run.
-func writeFunctions(dir string) error {
-	errs := []error{os.Mkdir(dir, 0o755)}
-	for _, o := range others {
-		if _, err := exec.LookPath(o.program); err == nil {
-			errs = append(errs, os.WriteFile(filepath.Join(dir, o.file), []byte(o.text), 0o644))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// functionCases compare the server with itself: a function in another language beside the one in Go.
-func (b *bench) functionCases(echo func(name string) request) (cases []benchCase) {
-	for _, o := range others {
-		if _, err := os.Stat(filepath.Join(b.dir, "lambdas", o.file)); err != nil {
-			continue
-		}
-		cases = append(cases, benchCase{
-			name: o.program + " echo beside Go's", slower: o.slower,
-			ours: target{b.ours, echo(o.name), 1}, floor: target{b.ours, echo("echo"), 1},
-		})
-	}
-	return cases
 }

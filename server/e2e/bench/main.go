@@ -6,7 +6,8 @@
 // keep-alive connections, in short rounds that alternate, so that both meet the same noise of the
 // machine. A ratio is the median of the ratios of neighbouring rounds.
 //
-// -payments measures paying instead, -pubsub websockets.
+// -payments measures paying instead, -wire what a logged-in user does, -pubsub websockets, -functions functions in
+// Python and JavaScript.
 //
 // Before anything is measured, both sides must give the same answer to the same request.
 package main
@@ -40,6 +41,8 @@ type options struct {
 	wire        bool   // measure the wire with a user's token instead
 	rows        int    // records of the big table
 	pubsub      bool   // measure websockets instead
+	functions   bool   // measure functions in Python and JavaScript instead
+	starts      int    // of Python workers
 	crowd       int    // subscribers of one channel
 	idle        int    // sockets that do nothing
 }
@@ -61,7 +64,7 @@ func main() {
 }
 
 func parse() options {
-	o := options{connections: []int{1, 8, 32}, grown: 1_000_000, rows: 1_000_000, crowd: 1000, idle: 10_000}
+	o := options{connections: []int{1, 8, 32}, grown: 1_000_000, rows: 1_000_000, crowd: 1000, idle: 10_000, starts: 200}
 	flag.StringVar(&o.root, "root", ".", "top folder of the repository")
 	flag.IntVar(&o.rounds, "rounds", 12, "rounds of each side, for each case and number of connections")
 	flag.DurationVar(&o.round, "round", 350*time.Millisecond, "length of a round")
@@ -75,6 +78,7 @@ func parse() options {
 	flag.BoolVar(&o.wire, "wire", false, "measure what a logged-in user does instead, with a large table")
 	flag.IntVar(&o.rows, "rows", o.rows, "records of the large table")
 	flag.BoolVar(&o.pubsub, "pubsub", false, "measure websockets instead: one message to many subscribers, and sockets that do nothing")
+	flag.BoolVar(&o.functions, "functions", false, "measure functions in Python and JavaScript instead: beside Go's, and beside Skygear's own runtimes")
 	quick := flag.Bool("quick", false, "a few short rounds: shows that everything works, measures nothing")
 	flag.Parse()
 	if *quick {
@@ -98,7 +102,7 @@ func (o *options) setConnections(list string) error {
 // quick is for a test: it takes a few seconds and its ratios mean nothing.
 func (o options) quick() options {
 	o.rounds, o.round, o.connections, o.report, o.grown, o.rows = 2, 30*time.Millisecond, []int{1, 4}, true, 5000, 6000
-	o.crowd, o.idle = 20, 100
+	o.crowd, o.idle, o.starts = 20, 100, 3
 	return o
 }
 
@@ -117,6 +121,8 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		prepare = b.preparePayments
 	case o.wire:
 		prepare = b.prepareWire
+	case o.functions:
+		prepare = b.prepareFunctions
 	}
 	cases, err := prepare(ctx, o)
 	if err != nil {
@@ -135,13 +141,12 @@ func run(ctx context.Context, o options, out io.Writer) error {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		for _, n := range o.connections {
-			m, err := measure(ctx, c, n, o)
-			if err != nil {
-				return fmt.Errorf("%s, %d connections: %w", c.name, n, err)
-			}
-			t.add(c, n, m)
+		if err := t.measure(ctx, c, o); err != nil {
+			return err
 		}
+	}
+	for _, text := range b.skipped {
+		t.line("\nSKIPPED: %s", text)
 	}
 	if b.finish != nil {
 		if err := b.finish(ctx); err != nil {

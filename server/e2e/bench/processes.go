@@ -76,6 +76,7 @@ type bench struct {
 	ours, floor *server
 	more        []*server                   // that have to be stopped
 	finish      func(context.Context) error // looks at what was measured
+	skipped     []string                    // what this machine cannot measure, and why
 	url         string                      // of the database
 	version     string                      // of PostgreSQL
 	known       string                      // the key of a record
@@ -101,7 +102,7 @@ func start(ctx context.Context, o options) (*bench, error) {
 		return b, err
 	}
 	site := filepath.Join(b.dir, "public_html")
-	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site), writeFunctions(filepath.Join(b.dir, "lambdas")),
+	if err := errors.Join(os.Chmod(b.dir, 0o755), os.Mkdir(site, 0o755), writeSite(site),
 		os.WriteFile(filepath.Join(b.dir, "app.json"), []byte(appJSON), 0o644)); err != nil {
 		return b, err
 	}
@@ -112,7 +113,7 @@ func start(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
-func (b *bench) startServer(ctx context.Context, root string) error {
+func (b *bench) startServer(ctx context.Context, root string, more ...string) error {
 	addr, err := freeAddress()
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func (b *bench) startServer(ctx context.Context, root string) error {
 		}
 	}
 	b.ours = &server{addr, cmd}
-	return b.launch(ctx, "server", b.ours, env)
+	return b.launch(ctx, "server", b.ours, append(env, more...))
 }
 
 func (b *bench) build(ctx context.Context, root string) (string, error) {
@@ -179,7 +180,7 @@ func (b *bench) launch(ctx context.Context, name string, s *server, env []string
 	}
 	defer log.Close() //nolint:errcheck // the child has its own
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = b.dir, log, log
-	s.cmd.Env = append(append(s.cmd.Env, env...), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
+	s.cmd.Env = append(append(s.cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME")), env...)
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
@@ -229,7 +230,11 @@ func (b *bench) startProfiles() error {
 	if b.profile == "" {
 		return nil
 	}
-	return errors.Join(b.ours.cmd.Process.Signal(profileSignal), b.floor.cmd.Process.Signal(profileSignal))
+	err := b.ours.cmd.Process.Signal(profileSignal)
+	if b.floor != nil {
+		err = errors.Join(err, b.floor.cmd.Process.Signal(profileSignal))
+	}
+	return err
 }
 
 // end stops the process, if it runs still.

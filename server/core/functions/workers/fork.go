@@ -83,6 +83,7 @@ func (f *forker) warm() (*proc.Process, []string, error) {
 
 // listen hears of the parent's children until it dies; they die with it.
 func (f *forker) listen(p *proc.Process, answers chan<- child, children map[int]*forked) {
+	var ending sync.WaitGroup
 	for {
 		frame, err := p.Conn(0).Read()
 		if err != nil {
@@ -105,15 +106,18 @@ func (f *forker) listen(p *proc.Process, answers chan<- child, children map[int]
 			one := children[c.Pid]
 			delete(children, c.Pid)
 			f.mu.Unlock()
-			if one != nil {
-				one.end(c.Status)
-			}
-			_ = p.Conn(0).Write(proc.Frame{Type: frameReap, Body: frame.Body}, time.Now().Add(writeLimit))
+			ending.Go(func() { // what a worker leaves may hold its output for a while; others are forked meanwhile
+				if one != nil {
+					one.end(c.Status)
+				}
+				_ = p.Conn(0).Write(proc.Frame{Type: frameReap, Body: frame.Body}, time.Now().Add(writeLimit))
+			})
 		}
 	}
 	p.Kill()
 	<-p.Done()
 	close(answers)
+	ending.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, one := range children {

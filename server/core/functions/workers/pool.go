@@ -203,7 +203,8 @@ func (p *Pool) admit(nested bool) error {
 	if nested {
 		allowed *= overflow
 	}
-	if len(p.workers)+p.starting < allowed {
+	room := p.starting * p.c.Slots // that comes without another worker
+	if len(p.workers)+p.starting < allowed && len(p.waiting) >= room {
 		p.grow()
 	}
 	if !nested && len(p.waiting) >= p.c.Queue {
