@@ -6,9 +6,14 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"crema/server/base/fault"
 	"crema/server/web"
@@ -126,5 +131,28 @@ func TestWire_HidesCausesAndNamesNestedErrors(t *testing.T) {
 	want := `{"name":"AtomicOperationFailure","code":115,"message":"no","info":{"note/1":{"name":"DeniedArgument","code":123,"message":"title"}}}`
 	if err != nil || string(b) != want {
 		t.Errorf("got %s, %v", b, err)
+	}
+}
+
+// The page that users read says the same as the table.
+func TestWire_DocumentedAsItIs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \| (\w+) \| (\d+) \|`).FindAllStringSubmatch(string(page), -1) {
+		documented = append(documented, strings.Join(m[1:], " "))
+	}
+	var real []string
+	for line := range strings.Lines(strings.TrimSpace(wireTable)) {
+		f := strings.Fields(line)
+		real = append(real, strings.Join(f[:3], " "))
+	}
+	slices.Sort(documented)
+	slices.Sort(real)
+	if diff := cmp.Diff(slices.Compact(real), documented); diff != "" {
+		t.Error(diff)
 	}
 }
