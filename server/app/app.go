@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -59,6 +60,8 @@ type App struct {
 	sites      sites                       // of versions before
 	clock      clock
 	plugins    *plugins.Service
+	settings   json.RawMessage              // what events of the server's life tell
+	begun      atomic.Bool                  // the first version has heard before-plugins-ready
 	ticking    clock                        // of the plugins' timers
 	mixture    mixture                      // of functions
 	tap        *telemetry.Tap               // what functions log, for operators
@@ -112,6 +115,7 @@ func (a *App) steps() []func(context.Context) error {
 		a.openFunctions,
 		a.openDeploys,
 		a.serve,
+		a.begin,
 		a.startTimers,
 		a.startPlugins,
 	}
@@ -199,6 +203,7 @@ func (a *App) openRecords(ctx context.Context) error {
 		return err
 	}
 	a.onStop(func(context.Context) { a.rooms.schema.Stop() })
+	a.rooms.schema.OnChange(a.schemaChanged)
 	a.rooms.hooks = hooks.New(a.log)
 	a.rooms.records = records.New(records.Config{
 		Hooks: a.rooms.hooks,
@@ -234,6 +239,7 @@ func (a *App) openFunctions(context.Context) (err error) {
 }
 
 func (a *App) serve(context.Context) error {
+	a.begun.Store(!a.staged.set.Listens(beforeReady))
 	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
 	a.server.RegisterOnShutdown(a.controller.Stop)
 	a.server.RegisterOnShutdown(func() { a.sockets.Stop(context.Background()) }) // it knows nothing of websockets

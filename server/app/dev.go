@@ -169,6 +169,9 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 	if r.mounts, err = a.mounts(ctx, v, r.pools); err == nil && !slices.Equal(r.mounts, before.mounts) {
 		err = r.openSite(ctx, v)
 	}
+	if err == nil {
+		a.prepared(ctx, r.staged)
+	}
 	return r, err
 }
 

@@ -38,7 +38,7 @@ from skygear.providers import BaseAuthProvider
 
 def heard(what):
     answer = SkygearContainer(api_key=options.masterkey).send_action("record:save", {
-        "database_id": "_public", "records": [{"_id": "heard/py_" + what, "_access": None}]})
+        "database_id": "_public", "records": [{"_id": "heard/py_" + what, "_access": None}]}, plugin_request=True)
     assert answer["result"][0]["_type"] == "record", answer
 
 @skygear.op("py:echo")
@@ -69,6 +69,20 @@ for is_async in (False, True):
     hooked(skygear.before_delete, "beforeDelete", is_async)
     hooked(skygear.after_delete, "afterDelete", is_async)
 
+for event in ("before-plugins-ready", "after-plugins-ready", "server-ready"):
+    skygear.event(event)(lambda config, event=event: heard(event + "_" + config["app"]["name"]))
+
+@skygear.event("before-plugins-ready")
+def others_wait(config):
+    answer = SkygearContainer(api_key=options.masterkey).send_action("record:fetch", {"ids": ["a/b"]})
+    heard("others_get_%d" % answer["error"]["code"])
+
+@skygear.event("schema-changed")
+def schema_changed(**types):
+    for name in types:
+        if name.startswith("made_"):
+            heard("changed_" + name + "_" + types[name]["fields"][0]["name"])
+
 @skygear.provides("auth", "py.example")
 class Provider(BaseAuthProvider):
     def login(self, auth_data):
@@ -85,7 +99,9 @@ class Provider(BaseAuthProvider):
 `
 	javaScriptKinds = `
 const cloud = require('skygear/cloud');
-const heard = (what) => cloud.getContainer().makeRequest('record:save', {
+const server = new cloud.CloudCodeContainer({sendPluginRequest: true});
+server.apiKey = cloud.settings.masterKey;
+const heard = (what) => server.makeRequest('record:save', {
   database_id: '_public', records: [{_id: 'heard/js_' + what, _access: null}],
 });
 
@@ -102,6 +118,11 @@ for (const mode of ['sync', 'async']) {
     }, {async: mode === 'async'});
   }
 }
+for (const event of ['before-plugins-ready', 'after-plugins-ready', 'server-ready']) {
+  cloud.event(event, ({config}) => heard(event + '_' + config.app.name));
+}
+cloud.event('schema-changed', (types) => Promise.all(Object.entries(types)
+  .filter(([name]) => name.startsWith('made_')).map(([name, {fields}]) => heard('changed_' + name + '_' + fields[0].name))));
 cloud.provides('auth', 'js.example', class extends cloud.BaseAuthProvider {
   async login({auth_data: {how, name}}) {
     switch (how) {
@@ -134,6 +155,31 @@ func goKinds() []lambda.Function {
 		lambda.Every("* * * * * *", "go_tick", func(ctx context.Context, c *lambda.Call) error { return heard(ctx, c, "tick") }),
 		lambda.Provides("go.example", goProvider),
 	}
+	for _, event := range []string{"before-plugins-ready", "after-plugins-ready", "server-ready"} {
+		all = append(all, lambda.On(event, event, func(ctx context.Context, c *lambda.Call, data json.RawMessage) error {
+			var in struct {
+				Config struct{ App struct{ Name string } }
+			}
+			if err := json.Unmarshal(data, &in); err != nil {
+				return err
+			}
+			return heard(ctx, c, event+"_"+in.Config.App.Name)
+		}))
+	}
+	all = append(all, lambda.On("schema-changed", "types", func(ctx context.Context, c *lambda.Call, data json.RawMessage) error {
+		var types map[string]struct{ Fields []struct{ Name string } }
+		if err := json.Unmarshal(data, &types); err != nil {
+			return err
+		}
+		for name, t := range types {
+			if strings.HasPrefix(name, "made_") {
+				if err := heard(ctx, c, "changed_"+name+"_"+t.Fields[0].Name); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
 	for mode, options := range map[string][]lambda.Option{"sync": nil, "async": {lambda.Async()}} {
 		hook := func(trigger lambda.Trigger) func(context.Context, *lambda.Call, *lambda.Record) error {
 			return func(ctx context.Context, c *lambda.Call, r *lambda.Record) error {
@@ -269,9 +315,9 @@ func (r running) heard(what string) bool {
 // hears waits until a function has told that it ran.
 func (r running) hears(what string) {
 	r.t.Helper()
-	for limit := time.Now().Add(60 * time.Second); !r.heard(what); <-time.After(20 * time.Millisecond) {
+	for limit := time.Now().Add(30 * time.Second); !r.heard(what); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(limit) {
-			r.t.Fatalf("waited 60 s for %s", what)
+			r.t.Fatalf("waited 30 s for %s", what)
 		}
 	}
 }
@@ -298,6 +344,20 @@ var kinds = []struct {
 	{"beforeDelete", func(r running, l string) { r.showHook(l, "beforeDelete") }},
 	{"afterDelete", func(r running, l string) { r.showHook(l, "afterDelete") }},
 	{"provider", showProvider},
+	{"event", func(r running, l string) {
+		if !r.heard(l + "_before-plugins-ready_test") {
+			r.t.Error("requests are answered before the functions are ready")
+		}
+		if l == "py" && !r.heard("py_others_get_121") {
+			r.t.Error("requests pass before the functions are ready")
+		}
+		r.hears(l + "_after-plugins-ready_test")
+		r.hears(l + "_server-ready_test")
+		r.wants(r.master("record:save", `,"database_id":"_public","records":[{"_id":"made_`+l+`/1","first":1}]`), `"_type":"record"`)
+		r.hears(l + "_changed_made_" + l + "_first")
+		r.wants(r.master("schema:rename", `,"record_type":"made_`+l+`","item_name":"first","new_name":"last"`), `"last"`)
+		r.hears(l + "_changed_made_" + l + "_last")
+	}},
 }
 
 // showHook shows a hook that the request waits for, whose error is told, and one that nobody waits for.

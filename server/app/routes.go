@@ -23,7 +23,7 @@ import (
 // site where there is one and the client reads, else the wire.
 func (a *App) handler() http.Handler {
 	gate := web.NewGate(a.c.APIKey.Reveal(), a.c.MasterKey.Reveal(), a.rooms.users, a.c.TrustedProxies...)
-	gate.WaitFor(a.plugins.Ready)
+	gate.WaitFor(a.ready)
 	wire := skygear.New(skygear.Config{
 		Gate: gate, Schema: a.rooms.schema, Records: a.rooms.records, Users: a.rooms.users, Relations: a.rooms.relations, Functions: a.rooms.functions,
 		Assets: a.rooms.assets, Push: a.rooms.push, DevMode: a.c.DevMode, MaxBody: a.c.BodyLimit,

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ import (
 	"crema/server/core/functions"
 	"crema/server/core/functions/timers"
 	"crema/server/core/functions/workers"
+	"crema/server/core/schema"
 	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/checkout"
@@ -132,6 +134,7 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 		stopPools(pools)
 		return nil, err
 	}
+	a.prepared(ctx, s)
 	return s, nil
 }
 
@@ -188,6 +191,9 @@ func (s *staged) Switch() (drained func(context.Context) error) {
 	s.app.site.Store(s.site)
 	s.app.clock.set(s.clock)
 	s.app.staged = s
+	if s.app.begun.Load() {
+		s.app.rooms.functions.Announce(context.Background(), s.app.settings, afterReady...)
+	}
 	if s.app.dev != nil {
 		s.app.dev.live.Change()
 	}
@@ -200,6 +206,73 @@ func (s *staged) Close() {
 	if s.site != nil {
 		s.app.sites.retire(s.site)
 	}
+}
+
+// The events of a version's life, before and after it becomes live. Wire: skygear §4.3. Workers tell themselves of the first two.
+const beforeReady = "before-plugins-ready"
+
+var (
+	untilReady = []string{"before-config", "after-config", beforeReady}
+	afterReady = []string{"after-plugins-ready", "server-ready"}
+)
+
+// prepared tells the functions of a version that is about to become live. Those of the first one hear it from begin, when
+// they can use the server.
+func (a *App) prepared(ctx context.Context, s *staged) {
+	if !a.begun.Load() {
+		return
+	}
+	for _, event := range untilReady {
+		a.rooms.functions.Tell(ctx, s.set, event, a.settings)
+	}
+}
+
+// begin tells the functions of the first version of its life. Requests are refused meanwhile, where one listens.
+func (a *App) begin(ctx context.Context) error {
+	for _, event := range untilReady {
+		a.rooms.functions.Tell(ctx, a.staged.set, event, a.settings)
+	}
+	a.begun.Store(true)
+	a.rooms.functions.Announce(ctx, a.settings, afterReady...)
+	return nil
+}
+
+// ready refuses requests until the functions and the plugins have got ready; theirs pass. Wire: skygear §4.3.
+func (a *App) ready(master, fromPlugin bool) error {
+	if !a.begun.Load() && !(master && fromPlugin) {
+		f := fault.New(fault.Initializing, "app.starting", "the functions are getting ready; try again in a moment")
+		f.RetryAfter = time.Second
+		return f
+	}
+	return a.plugins.Ready(master, fromPlugin)
+}
+
+// schemaChanged tells functions and plugins of the types that there are now. Wire: skygear §4.3; it is told by the server
+// that has changed them.
+func (a *App) schemaChanged(ctx context.Context, now *schema.Snapshot) {
+	const event = "schema-changed"
+	if !a.begun.Load() || !a.rooms.functions.Listens(event) && len(a.c.Plugins) == 0 {
+		return
+	}
+	type field struct {
+		Name string `json:"name"`
+		Type string `json:"type"`
+	}
+	types := map[string]map[string][]field{}
+	for _, name := range now.Names() {
+		fields := []field{}
+		for _, c := range now.Type(name).Columns {
+			fields = append(fields, field{c.Name, c.FieldType.String()})
+		}
+		types[name] = map[string][]field{"fields": fields}
+	}
+	data, err := json.Marshal(types)
+	if err != nil {
+		a.log.ErrorContext(ctx, "nobody is told that the schema has changed", "error", err)
+		return
+	}
+	a.rooms.functions.Announce(ctx, data, event)
+	a.plugins.Announce(event, data)
 }
 
 // sites are those of the versions before.

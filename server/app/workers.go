@@ -76,7 +76,7 @@ func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Versio
 	env := a.workerEnvironment()
 	maps.Copy(env, v.Secrets)
 	c := workers.Config{
-		Language: l, Client: string(client), Dir: v.Functions, Env: env, DevMode: a.c.DevMode, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
+		Language: l, Client: string(client), Dir: v.Functions, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
 	}
 	if l == workers.Python {
@@ -215,10 +215,11 @@ func (b *buffer) Write(p []byte) (int, error) { return b.body.Write(p) }
 
 // openPlugins gets to know the plugins. They hear nothing before startPlugins.
 func (a *App) openPlugins(context.Context) error {
-	settings, err := json.Marshal(a.pluginSettings())
+	settings, err := json.Marshal(map[string]any{"config": a.pluginSettings()})
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "app.plugin_settings", "the settings for plugins cannot be written as JSON")
 	}
+	a.settings = settings
 	c := plugins.Config{Settings: settings, DevMode: a.c.DevMode, Install: a.install, Timeout: a.c.ResponseTimeout, Log: a.log}
 	for _, p := range a.c.Plugins {
 		c.Plugins = append(c.Plugins, plugins.Plugin{Name: p.Name, URL: p.URL})

@@ -19,6 +19,7 @@ type Function struct {
 	Hook         *Hook         // of a hook, whose arguments are a HookRequest; made by BeforeSave and the like
 	Schedule     string        // of a timer: six fields with seconds first, @daily, @every 1m30s; made by Every
 	Provider     bool          // of an auth provider, whose Name log-ins give and whose arguments are a ProviderRequest; made by Provides
+	Event        string        // that this listens to; its arguments are what the event tells; made by On
 	Methods      []string      // of an HTTP handler, whose Name is its path and whose arguments are a Request; made by HTTP
 	Run          func(ctx context.Context, c *Call, args json.RawMessage) (any, error)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"crema/server/base/fault"
+	"crema/server/core/acl"
 	"crema/server/core/functions/hooks"
 	"crema/server/core/functions/timers"
 	"crema/server/lambda"
@@ -52,6 +53,47 @@ func (s *Service) RunHook(ctx context.Context, name string, args json.RawMessage
 	}
 	o := s.call(ctx, f, args, nil)
 	return o.result, o.err
+}
+
+// Listens says whether a function of the set listens to an event.
+func (t *Set) Listens(event string) bool {
+	return slices.ContainsFunc(t.listeners, func(f *function) bool { return f.Event == event })
+}
+
+// Listens says whether a live function listens to an event.
+func (s *Service) Listens(event string) bool { return s.live.Load().Listens(event) }
+
+// Tell tells an event to the functions of a set, live or not, that listen to it: one after the other, each to its end or
+// deadline. What they fail with is logged.
+func (s *Service) Tell(ctx context.Context, set *Set, event string, data json.RawMessage) {
+	ctx = acl.WithActor(ctx, acl.Actor{})
+	for _, f := range set.listeners {
+		if f.Event != event {
+			continue
+		}
+		if o := s.call(ctx, f, data, nil); o.err != nil {
+			s.config.Log.ErrorContext(ctx, "a listener failed", "listener", f.Name, "event", event, "error", o.err.Error())
+		}
+	}
+}
+
+// Announce is Tell for the live functions and for one event after the other, beside the caller, whose end does not matter.
+// Nothing is told once the service stops.
+func (s *Service) Announce(ctx context.Context, data json.RawMessage, events ...string) {
+	set := s.live.Load()
+	if !slices.ContainsFunc(events, set.Listens) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return
+	}
+	s.telling.Go(func() {
+		for _, event := range events {
+			s.Tell(context.WithoutCancel(ctx), set, event, data)
+		}
+	})
 }
 
 // Provider is a live auth provider. It implements users.Provider.
@@ -139,7 +181,7 @@ func named(among []*function, name string) (*function, error) {
 	return nil, fault.New(fault.UnknownOperation, "functions.unknown", "there is no function %.64q", name)
 }
 
-// background compiles the timers, the hooks or the providers, which have names of their own, or reports every fault of all
+// background compiles the timers, the hooks and the like, which have names of their own, or reports every fault of all
 // of them.
 func background(c Config, kind string, fns []lambda.Function, add func(map[string]bool, lambda.Function) error) ([]*function, error) {
 	var all []*function
@@ -204,6 +246,17 @@ func addProvider(taken map[string]bool, fn lambda.Function) error {
 		if strings.HasPrefix(other, fn.Name+":") || strings.HasPrefix(fn.Name, other+":") {
 			return fmt.Errorf("auth providers %s and %s cannot be told apart by the accounts that they make; give one another name", other, fn.Name)
 		}
+	}
+	taken[fn.Name] = true
+	return nil
+}
+
+func addListener(taken map[string]bool, fn lambda.Function) error {
+	if fn.Name == "" || len(fn.Name) > maxName {
+		return fmt.Errorf("listener %.64q: a name has 1 to %d bytes", fn.Name, maxName)
+	}
+	if taken[fn.Name] {
+		return fmt.Errorf("listener %s is declared twice", fn.Name)
 	}
 	taken[fn.Name] = true
 	return nil

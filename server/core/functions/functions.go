@@ -45,6 +45,7 @@ type Service struct {
 	mu      sync.Mutex
 	retired []*Set // those whose calls still run
 	stopped bool
+	telling sync.WaitGroup // of events
 }
 
 // Set is functions that are live together. It does not change.
@@ -54,6 +55,7 @@ type Set struct {
 	timers    []*function
 	hooks     []*function
 	providers []*function
+	listeners []*function
 	around    []hooks.Hook // what hooks run around
 	calls     tracker
 }
@@ -97,12 +99,13 @@ func New(c Config, fns ...lambda.Function) (*Service, error) {
 func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 	set := &Set{calls: newTracker()}
 	all := split(fns)
-	var errs [5]error
+	var errs [6]error
 	set.byName, errs[0] = register(s.config, all.lambdas)
 	set.routes, errs[1] = route(s.config, all.handlers)
 	set.timers, errs[2] = background(s.config, "timer", all.timers, addTimer)
 	set.hooks, errs[3] = background(s.config, "hook", all.hooks, addHook)
 	set.providers, errs[4] = background(s.config, "provider", all.providers, addProvider)
+	set.listeners, errs[5] = background(s.config, "listener", all.listeners, addListener)
 	if err := together(errs[:]); err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ func (s *Service) Compile(fns ...lambda.Function) (*Set, error) {
 			f.set = set
 		}
 	}
-	for _, f := range slices.Concat(set.timers, set.hooks, set.providers) {
+	for _, f := range slices.Concat(set.timers, set.hooks, set.providers, set.listeners) {
 		f.set = set
 	}
 	for _, f := range set.hooks {
@@ -242,6 +245,8 @@ func (s *Service) enter(ctx context.Context, f *function, args json.RawMessage) 
 			f, err = named(s.live.Load().hooks, f.Name)
 		case f.Provider:
 			f, err = named(s.live.Load().providers, f.Name)
+		case f.Event != "":
+			f, err = named(s.live.Load().listeners, f.Name)
 		default:
 			f, args, err = s.admit(ctx, f.Name, args)
 		}
@@ -318,6 +323,7 @@ func (s *Service) Stop(ctx context.Context) {
 			return
 		}
 	}
+	s.telling.Wait() // calls are refused by now
 }
 
 // noPayments stands where the server takes no payments.

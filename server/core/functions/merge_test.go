@@ -43,6 +43,22 @@ func names(fns []lambda.Function) (all []string) {
 	return all
 }
 
+func TestMerge_ProvidersAndListeners(t *testing.T) {
+	t.Parallel()
+	provider := func(name string) lambda.Function {
+		return lambda.Provides(name, func(context.Context, *lambda.Call, struct{}) (lambda.Identity, error) { return lambda.Identity{}, nil })
+	}
+	on := func(event, name string) lambda.Function {
+		return lambda.On(event, name, func(context.Context, *lambda.Call, json.RawMessage) error { return nil })
+	}
+	all, problems := functions.Merge([]lambda.Function{provider("a"), on("e", "x")}, []lambda.Function{
+		provider("a"), provider("a:b"), provider("ab"), provider("c:d"), provider("c"), provider(""), on("e", "x"), on("e", "y"), raw("a"),
+	})
+	if diff := cmp.Diff([]string{"a", "x", "ab", "c:d", "y", "a"}, names(all)); diff != "" || len(problems) != 5 {
+		t.Error(diff, problems)
+	}
+}
+
 func TestMerge_NeverReplaces(t *testing.T) {
 	t.Parallel()
 	have := []lambda.Function{raw("a:b"), page("p", "GET"), every("@daily", "t", nil)}

@@ -70,7 +70,7 @@ func compile(fn lambda.Function, log *slog.Logger) (*function, error) {
 }
 
 // sorted are functions by what calls them.
-type sorted struct{ lambdas, handlers, timers, hooks, providers []lambda.Function }
+type sorted struct{ lambdas, handlers, timers, hooks, providers, listeners []lambda.Function }
 
 func split(fns []lambda.Function) (k sorted) {
 	for _, fn := range fns {
@@ -83,6 +83,8 @@ func split(fns []lambda.Function) (k sorted) {
 			k.hooks = append(k.hooks, fn)
 		case fn.Provider:
 			k.providers = append(k.providers, fn)
+		case fn.Event != "":
+			k.listeners = append(k.listeners, fn)
 		default:
 			k.lambdas = append(k.lambdas, fn)
 		}
@@ -108,7 +110,7 @@ func together(errs []error) error {
 // told, with reason functions.bad_function: it never takes the place of a function that is there.
 func Merge(have, more []lambda.Function) (all []lambda.Function, problems []error) {
 	all = have[:len(have):len(have)]
-	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}, hooks: map[string]bool{}, providers: map[string]bool{}}
+	known := catalogue{lambdas: map[string]*function{}, handlers: routes{}, timers: map[string]bool{}, hooks: map[string]bool{}, providers: map[string]bool{}, listeners: map[string]bool{}}
 	for _, fn := range have {
 		_ = known.add(fn) // New tells what is wrong with these
 	}
@@ -129,6 +131,7 @@ type catalogue struct {
 	timers    map[string]bool
 	hooks     map[string]bool
 	providers map[string]bool
+	listeners map[string]bool
 }
 
 func (c catalogue) add(fn lambda.Function) error {
@@ -141,6 +144,8 @@ func (c catalogue) add(fn lambda.Function) error {
 		return addHook(c.hooks, fn)
 	case fn.Provider:
 		return addProvider(c.providers, fn)
+	case fn.Event != "":
+		return addListener(c.listeners, fn)
 	}
 	err := nameable(fn)
 	if err == nil {

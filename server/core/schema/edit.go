@@ -18,7 +18,7 @@ func (s *Service) Rename(ctx context.Context, typ, field, name string) (*Snapsho
 	if err := checkArgument("new_name", "field", name); err != nil {
 		return nil, err
 	}
-	return s.change(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
+	return s.reshape(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
 		c, err := s.editable(ctx, tx, snap, typ, field)
 		if err != nil || field == name {
 			return false, err
@@ -47,7 +47,7 @@ func (s *Service) Delete(ctx context.Context, typ, field string) (*Snapshot, err
 	if err := checkItem(typ, field); err != nil {
 		return nil, err
 	}
-	return s.change(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
+	return s.reshape(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
 		c, err := s.editable(ctx, tx, snap, typ, field)
 		if err != nil {
 			return false, err

@@ -43,13 +43,26 @@ func (s *Service) Ensure(ctx context.Context, changes []Change, allowed bool) (*
 
 // migrate adds what is missing, one server after another, and tells the others.
 func (s *Service) migrate(ctx context.Context, wanted []Change) (*Snapshot, error) {
-	return s.change(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
+	return s.reshape(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (bool, error) {
 		missing, err := snap.missing(wanted)
 		if err != nil || len(missing) == 0 {
 			return false, err
 		}
 		return true, s.apply(ctx, tx, snap, missing)
 	})
+}
+
+// reshape is change for types and fields, of which others on this server are told.
+func (s *Service) reshape(ctx context.Context, fn func(context.Context, *pg.Tx, *Snapshot) (bool, error)) (*Snapshot, error) {
+	changed := false
+	snap, err := s.change(ctx, func(ctx context.Context, tx *pg.Tx, snap *Snapshot) (_ bool, err error) {
+		changed, err = fn(ctx, tx, snap)
+		return changed, err
+	})
+	if err == nil && changed {
+		s.changed(ctx, snap)
+	}
+	return snap, err
 }
 
 // change runs fn while nobody else changes the schema, with the picture of that moment, and returns one

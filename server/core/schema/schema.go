@@ -21,6 +21,7 @@ type Service struct {
 	listener *pg.Listener
 	cancel   context.CancelFunc
 	created  Created
+	changed  func(context.Context, *Snapshot)
 }
 
 // Created is told of a new record type inside the transaction that makes its table, while the version of
@@ -31,9 +32,16 @@ type Created func(ctx context.Context, tx *pg.Tx, name string) error
 // change.
 func (s *Service) OnCreate(fn Created) { s.created = fn }
 
+// OnChange names who is told when this server has changed types or fields, once that is durable. Call it before the
+// first change. fn must not wait for anybody.
+func (s *Service) OnChange(fn func(ctx context.Context, now *Snapshot)) { s.changed = fn }
+
 // New returns a Service. It works without Start; Start makes it hear of changes by other servers.
 func New(db *pg.DB) *Service {
-	return &Service{db: db, cancel: func() {}, created: func(context.Context, *pg.Tx, string) error { return nil }}
+	return &Service{
+		db: db, cancel: func() {}, created: func(context.Context, *pg.Tx, string) error { return nil },
+		changed: func(context.Context, *Snapshot) {},
+	}
 }
 
 // Start reads the schema and listens for changes until Stop.

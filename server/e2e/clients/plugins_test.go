@@ -318,7 +318,10 @@ func TestPlugins_LiveAsTheWireHasIt(t *testing.T) {
 	if got := ask(t, s, probe{method: "POST", path: "/schema/fetch", key: s.MasterKey, body: "{}"}, ""); !strings.Contains(got, `"seen":{"fields":[{"name":"app","type":"string"}`) {
 		t.Errorf("before-plugins-ready has made no type: %s", got)
 	}
-	for id, want := range map[string]string{"seen/ready": `"app":"test"`, "seen/tick": `"_id":"seen/tick"`} {
+	if got := ask(t, s, probe{method: "POST", path: "/record/save", key: s.MasterKey, body: `{"records":[{"_id":"made/1","first":1}]}`}, ""); !strings.Contains(got, `"_type":"record"`) {
+		t.Errorf("a record of a new type: %s", got)
+	}
+	for id, want := range map[string]string{"seen/ready": `"app":"test"`, "seen/tick": `"_id":"seen/tick"`, "seen/first": `"_id":"seen/first"`} {
 		until(t, id, func() bool {
 			return strings.Contains(ask(t, s, probe{method: "POST", path: "/record/fetch", key: s.MasterKey, body: `{"ids":["` + id + `"]}`}, ""), want)
 		})

@@ -1,7 +1,7 @@
 // Package plugins runs functions in the plugin processes of Skygear v1, py-skygear and skygear-node, which
 // somebody else starts: one POST for each call.
 //
-// Way in: New, Service.Start, Service.Ready. Config.Install gets the functions.
+// Way in: New, Service.Start, Service.Ready, Service.Announce. Config.Install gets the functions.
 //
 // Invariants:
 //   - Nobody else's request passes before every plugin is ready; only the plugins' own may, once all have

@@ -15,9 +15,9 @@ import (
 // follow takes a plugin through its life, again each time that it comes back. Wire: skygear §4.3.
 func (s *Service) follow(ctx context.Context, p *plugin) {
 	for ctx.Err() == nil {
-		s.event(ctx, p, "before-config")
+		s.event(ctx, p, "before-config", s.c.Settings)
 		if s.initialise(ctx, p) {
-			s.event(ctx, p, "after-config")
+			s.event(ctx, p, "after-config", s.c.Settings)
 			s.advance(ctx, p)
 		}
 		s.awaitRestart(ctx, p)
@@ -25,20 +25,16 @@ func (s *Service) follow(ctx context.Context, p *plugin) {
 }
 
 // event tells a plugin something. What it answers does not matter.
-func (s *Service) event(ctx context.Context, p *plugin, name string) {
-	if _, err := s.ask(ctx, p, name); err != nil && ctx.Err() == nil {
+func (s *Service) event(ctx context.Context, p *plugin, name string, data json.RawMessage) {
+	if _, err := s.ask(ctx, p, name, data); err != nil && ctx.Err() == nil {
 		s.c.Log.DebugContext(ctx, "a plugin did not take an event", "plugin", p.Name, "event", name, "error", err.Error())
 	}
 }
 
-func (s *Service) ask(ctx context.Context, p *plugin, event string) (json.RawMessage, error) {
-	param, err := json.Marshal(map[string]json.RawMessage{"config": s.c.Settings})
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Internal, "plugins.bad_settings", "the settings cannot be written as JSON")
-	}
+func (s *Service) ask(ctx context.Context, p *plugin, event string, data json.RawMessage) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
-	return s.call(ctx, p, workers.Event, event, param, workers.Caller{})
+	return s.call(ctx, p, workers.Event, event, data, workers.Caller{})
 }
 
 // initialise asks a plugin what it offers until it tells, and makes that live.
@@ -72,7 +68,7 @@ func (s *Service) initialise(ctx context.Context, p *plugin) bool {
 
 // offered asks what a plugin offers.
 func (s *Service) offered(ctx context.Context, p *plugin) (*workers.Registered, error) {
-	result, err := s.ask(ctx, p, "init")
+	result, err := s.ask(ctx, p, "init", s.c.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +126,7 @@ func (s *Service) advance(ctx context.Context, p *plugin) {
 		s.state.Store(initialised)
 	}
 	for _, p := range whom {
-		s.event(ctx, p, "before-plugins-ready")
+		s.event(ctx, p, "before-plugins-ready", s.c.Settings)
 	}
 	if ctx.Err() != nil {
 		return
@@ -138,7 +134,7 @@ func (s *Service) advance(ctx context.Context, p *plugin) {
 	s.state.Store(ready)
 	for _, name := range []string{"after-plugins-ready", "server-ready"} {
 		for _, p := range whom {
-			s.event(ctx, p, name)
+			s.event(ctx, p, name, s.c.Settings)
 		}
 	}
 	s.c.Log.InfoContext(ctx, "the plugins are ready")

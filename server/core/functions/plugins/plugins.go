@@ -25,7 +25,7 @@ type Plugin struct {
 // Config is what the service works with.
 type Config struct {
 	Plugins  []Plugin
-	Settings json.RawMessage // what events tell as "config"; nil: {}
+	Settings json.RawMessage // what events of their life tell, {"config": {...}}; nil: {}
 	DevMode  bool            // errors tell where they happened
 
 	// Install puts these functions in the place of all that plugins have offered before. Calls come one at a
@@ -44,11 +44,12 @@ type Service struct {
 	client  *http.Client
 	plugins []*plugin
 	state   atomic.Int32
-	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
 
-	life sync.Mutex // held while something moves on for all plugins
-	mu   sync.Mutex // guards what plugins have registered
+	life   sync.Mutex // held while something moves on for all plugins
+	mu     sync.Mutex // guards what plugins have registered, and the rest
+	ctx    context.Context
+	cancel context.CancelFunc // nil before Start and after Stop
 }
 
 // The states that all plugins have reached.
@@ -95,8 +96,10 @@ func New(c Config) (*Service, error) {
 
 // Start begins the life of all plugins, each beside the others, and returns at once.
 func (s *Service) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.ctx, s.cancel = ctx, cancel
 	for _, p := range s.plugins {
 		s.tasks.Go(func() { s.follow(ctx, p) })
 	}
@@ -104,11 +107,30 @@ func (s *Service) Start() {
 
 // Stop tells the plugins nothing more and returns when nobody speaks to them but the calls that run.
 func (s *Service) Stop() {
-	if s.cancel != nil {
-		s.cancel()
+	s.mu.Lock()
+	cancel := s.cancel
+	s.cancel = nil
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
 		s.tasks.Wait()
 	}
 	s.client.CloseIdleConnections()
+}
+
+// Announce tells all plugins that are there an event, each beside the others and beside the caller.
+func (s *Service) Announce(event string, data json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cancel == nil {
+		return
+	}
+	ctx := s.ctx
+	for _, p := range s.plugins {
+		if p.registered != nil {
+			s.tasks.Go(func() { s.event(ctx, p, event, data) })
+		}
+	}
 }
 
 // Ready refuses requests until all plugins are ready: plugins.unavailable before all have told what they offer,

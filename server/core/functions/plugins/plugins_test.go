@@ -229,6 +229,34 @@ func TestService_CallsAsTheWireHasIt(t *testing.T) {
 	}
 }
 
+func TestService_AnnouncesToAll(t *testing.T) {
+	t.Parallel()
+	const data = `{"note":{"fields":[{"name":"text","type":"string"}]}}`
+	heard := make(chan string, 2)
+	var all []plugins.Plugin
+	for _, name := range []string{"A", "B"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.Contains(string(body), "schema-changed") {
+				heard <- string(body)
+			}
+			_, _ = io.WriteString(w, `{"result":{}}`)
+		}))
+		defer server.Close()
+		all = append(all, plugins.Plugin{Name: name, URL: server.URL})
+	}
+	w := start(t, plugins.Config{Plugins: all})
+	w.ready(t)
+	w.Announce("schema-changed", json.RawMessage(data))
+	for range all {
+		if diff := cmp.Diff(`{"kind":"event","name":"schema-changed","param":`+data+`}`, <-heard); diff != "" {
+			t.Error(diff)
+		}
+	}
+	w.Stop()
+	w.Announce("schema-changed", json.RawMessage(data)) // to nobody
+}
+
 func TestService_Answers(t *testing.T) {
 	t.Parallel()
 	p := &process{answers: map[string]string{"event init": offers}}

@@ -46,6 +46,8 @@ type load struct {
 	Dir   string   `json:"dir"`
 	Files []string `json:"files"` // in Dir
 	Entry bool     `json:"entry"` // Files is the one file that loads the others itself
+
+	Settings json.RawMessage `json:"settings,omitempty"` // of Config
 }
 
 // invocation is one call. Wire: the request of Skygear's plugin transport.

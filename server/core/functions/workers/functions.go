@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"crema/server/base/fault"
 	"crema/server/lambda"
@@ -11,8 +12,22 @@ import (
 // Call runs one function. Wire: the kinds, and param as skygear §4.2 has it for each.
 type Call func(ctx context.Context, kind Kind, name string, param json.RawMessage, caller Caller) (json.RawMessage, error)
 
-// Functions are the pool's lambdas, HTTP handlers, timers, hooks and auth providers, to be registered beside those in Go.
-func (p *Pool) Functions() []lambda.Function { return p.Registered().Functions(p.Call) }
+// Functions are the pool's lambdas, HTTP handlers, timers, hooks, auth providers and listeners, to be registered beside those in
+// Go. What happens to each worker alone it tells its listeners itself, when it has loaded them.
+func (p *Pool) Functions() []lambda.Function {
+	call := Call(p.Call)
+	all := p.Registered().Functions(call)
+	for _, d := range p.Registered().Events {
+		if !slices.Contains(ofWorkers, d.Name) {
+			all = append(all, lambda.On(d.Name, string(p.c.Language)+" "+d.Name, call.event(d.Name)))
+		}
+	}
+	return all
+}
+
+// ofWorkers are the events that each worker hears by itself: what listeners keep then is the worker's own. The runtimes have
+// the same list.
+var ofWorkers = []string{"init", "before-config", "after-config"}
 
 // Functions are what was offered, made of calls.
 func (r Registered) Functions(call Call) []lambda.Function {
@@ -76,6 +91,14 @@ func (call Call) hook(d DeclaredHook) raw {
 func (call Call) timer(name string) func(context.Context, *lambda.Call) error {
 	return func(ctx context.Context, _ *lambda.Call) error {
 		_, err := call(ctx, Timer, name, nil, Caller{})
+		return err
+	}
+}
+
+// event tells something. Wire: it has no context, and its result does not matter.
+func (call Call) event(name string) func(context.Context, *lambda.Call, json.RawMessage) error {
+	return func(ctx context.Context, _ *lambda.Call, data json.RawMessage) error {
+		_, err := call(ctx, Event, name, data, Caller{})
 		return err
 	}
 }

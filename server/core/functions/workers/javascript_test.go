@@ -35,6 +35,10 @@ skygearCloud.hook('bean.gone', () => null, {type: 'bean', trigger: 'afterDelete'
 skygearCloud.every('@every 30s', function tick() { return 'tock'; });
 skygearCloud.event('before-plugins-ready', () => 1);
 skygearCloud.event('before-plugins-ready', () => 2);
+const told = [];
+skygearCloud.event('before-config', ({config}) => told.push([config.app.name, skygearCloud.skyconfig.app.name]));
+skygearCloud.event('after-config', () => { throw new Error('only in the log'); });
+skygearCloud.op('told', () => told);
 skygearCloud.handler('form', (req) => new Promise((done) => req.form((err, fields) => done(fields.a + req.query.q + req.headers['X-One'][0]))), {method: 'POST'});
 skygearCloud.handler('json', (req) => ({got: req.json, path: req.path}), {method: ['POST']});
 skygearCloud.handler('raw', () => new skygearCloud.SkygearResponse({statusCode: 418, headers: {'X-Two': '2'}, body: Buffer.from([0, 255])}));
@@ -55,7 +59,7 @@ func TestJavaScript_TheOldPackage(t *testing.T) {
 	t.Parallel()
 	requests := make(chan string, 10)
 	p := open(t, Config{
-		Language: JavaScript, Env: map[string]string{"MASTER_KEY": "m"},
+		Language: JavaScript, Env: map[string]string{"MASTER_KEY": "m"}, Workers: 1, Settings: json.RawMessage(`{"config":{"app":{"name":"beans"}}}`),
 		Action: func(_ context.Context, body json.RawMessage) json.RawMessage {
 			if strings.Contains(string(body), "refuse") {
 				return json.RawMessage(`{"error":{"code":102,"name":"PermissionDenied","message":"not you"}}`)
@@ -83,7 +87,7 @@ func TestJavaScript_TheOldPackage(t *testing.T) {
 		},
 		Timers:    []DeclaredTimer{{Name: "tick", Spec: "@every 30s"}},
 		Providers: []DeclaredAuth{{Type: "auth", ID: "com.example"}},
-		Events:    []Declared{{Name: "before-plugins-ready"}},
+		Events:    []Declared{{Name: "before-plugins-ready"}, {Name: "before-config"}, {Name: "after-config"}},
 		Static:    []DeclaredStatic{{Prefix: "css", Dir: "parts"}},
 		Problems:  []Problem{},
 	}
@@ -121,6 +125,7 @@ func callsOldCloud(t *testing.T, p *Pool) {
 		{Timer, "tick", ``, `"tock"`, 0},
 		{Event, "before-plugins-ready", `{"config":{}}`, `[1,2]`, 0},
 		{Event, "nobody-listens", `{}`, `null`, 0},
+		{Op, "told", `{}`, `[["beans","beans"]]`, 0},
 		{Provider, "com.example", `{"action":"login","auth_data":{"name":"bob"}}`, `{"principal_id":"bob","auth_data":{"name":"bob"}}`, 0},
 		{
 			Handler, "form", `{"method":"POST","path":"/form","query_string":"q=1","header":{"Content-Type":["application/x-www-form-urlencoded"],"X-One":["2"]},"body":"YT14"}`,

@@ -51,6 +51,7 @@ func Open(ctx context.Context, c Config) (*Pool, error) {
 	if err != nil || len(files.Files) == 0 {
 		return nil, err
 	}
+	files.Settings = c.Settings
 	p := &Pool{c: c, files: files, stop: make(chan struct{})}
 	if p.launcher, err = newLauncher(ctx, c, files); err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ from skygear.options import options
 from skygear.predicate import Predicate
 from skygear.providers import BaseAuthProvider
 from skygear.query import Query
+from skygear import skyconfig
 from skygear.settings import SettingsParser, add_parser, settings
 from skygear.utils.context import current_context, current_user_id
 
@@ -78,9 +79,28 @@ def tick():
 def nightly():
     raise ValueError("dark")
 
+told = []
+
 @skygear.event("schema-changed")
-def schema_changed(config):
-    return config["app"]["name"]
+def schema_changed(**types):
+    told.append(sorted(types))
+    return "does not count"
+
+@skygear.event("schema-changed")
+def schema_changed_too(bean, tea):
+    told.append(bean["fields"])
+
+@skygear.event("before-config")
+def before_config(config):
+    told.append([config["app"]["name"], skyconfig.config.app.name])
+
+@skygear.event("after-config")
+def after_config(config):
+    raise ValueError("only in the log")
+
+@skygear.op("told")
+def what_was_told():
+    return told
 
 @skygear.handler("form", method="POST")
 def form(request):
@@ -148,7 +168,8 @@ func TestPython_TheOldPackage(t *testing.T) {
 	t.Parallel()
 	requests := make(chan string, 10)
 	p := open(t, Config{
-		Language: Python, Env: map[string]string{"APP_NAME": "beans", "MASTER_KEY": "m", "BEANS_ORIGIN": "brazil"},
+		Language: Python, Env: map[string]string{"APP_NAME": "beans", "MASTER_KEY": "m", "BEANS_ORIGIN": "brazil"}, Workers: 1,
+		Settings: json.RawMessage(`{"config":{"app":{"name":"beans"},"verification":{"required":false}}}`),
 		Action: func(_ context.Context, body json.RawMessage) json.RawMessage {
 			requests <- string(body)
 			return json.RawMessage(`{"result":[{"_id":"bean/1","_type":"record","_access":[{"public":true,"level":"read"}],"_ownerID":"ann","name":"KENYA"}]}`)
@@ -204,7 +225,7 @@ func registersOldProject(t *testing.T, got Registered) {
 		},
 		Timers:    []DeclaredTimer{{Name: "plugin.tick", Spec: "@every 30.0s"}, {Name: "nightly", Spec: "@daily"}},
 		Providers: []DeclaredAuth{{Type: "auth", ID: "com.example"}},
-		Events:    []Declared{{Name: "schema-changed"}},
+		Events:    []Declared{{Name: "schema-changed"}, {Name: "before-config"}, {Name: "after-config"}},
 		Static:    []DeclaredStatic{{Prefix: "css", Dir: "parts"}},
 		Problems:  []Problem{},
 	}
@@ -244,7 +265,8 @@ func callsOldProject(t *testing.T, p *Pool) {
 			"_created_at":"2024-05-06T07:08:09.5Z","_created_by":null,"name":"kenya"}`, 0},
 		{Timer, "plugin.tick", ``, `"tock"`, 0},
 		{Timer, "nightly", ``, "dark", 10000},
-		{Event, "schema-changed", `{"config":{"app":{"name":"beans"}}}`, `"beans"`, 0},
+		{Event, "schema-changed", `{"bean":{"fields":[]},"tea":{"fields":[]}}`, `null`, 0},
+		{Op, "told", `{}`, `[["beans","beans"],["bean","tea"],[]]`, 0},
 		{Event, "nobody-listens", `{"config":{}}`, `null`, 0},
 		{Provider, "com.example", `{"action":"login","auth_data":{"name":"bob"}}`, `{"principal_id":"bob","auth_data":{"name":"bob"}}`, 0},
 		{Provider, "com.example", `{"action":"info","auth_data":{}}`, "no info", 10000},

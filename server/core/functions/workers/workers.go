@@ -41,6 +41,7 @@ type Config struct {
 	Dir      string            // the folder of the functions
 	Env      map[string]string // for the workers, beside what every program needs
 	DevMode  bool              // errors tell where they happened
+	Settings json.RawMessage   // what events of the server's life tell, {"config": {...}}; nil: nothing
 	Client   string            // in JavaScript: the client library, a CommonJS module
 
 	// Action runs what a function asks of the server: the body of a request of the wire, answered with the

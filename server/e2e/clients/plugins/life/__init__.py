@@ -34,3 +34,9 @@ def before(config):
 @skygear.event("server-ready")
 def ready(config):
     master().send_action("record:save", {"database_id": "_public", "records": [{"_id": "seen/ready", "app": config["app"]["name"]}]})
+
+
+@skygear.event("schema-changed")
+def changed(**types):
+    if "made" in types:
+        master().send_action("record:save", {"database_id": "_public", "records": [{"_id": "seen/" + types["made"]["fields"][0]["name"]}]})

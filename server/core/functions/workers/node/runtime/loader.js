@@ -4,6 +4,7 @@ const Module = require('module');
 const path = require('path');
 const url = require('url');
 const {registry} = require('crema/skygear/registry.js');
+const {tell} = require('crema/skygear/transport.js');
 
 const packages = {'skygear': 'skygear/client.js', 'skygear/cloud': 'skygear/cloud.js', 'skygear-core': 'skygear/client.js'};
 
@@ -31,10 +32,11 @@ function adopt() {
      }`));
 }
 
-async function load({dir, files}) {
+async function load({dir, files, settings = {config: {}}}) {
   require('crema/runtime/sandbox.js').apply();
   adopt();
   process.chdir(dir);
+  Object.assign(require('crema/skygear/cloud.js').skyconfig, settings.config);
   const require_ = Module.createRequire(path.join(dir, 'crema.js'));
   const problems = [];
   for (const file of files) {
@@ -52,6 +54,7 @@ async function load({dir, files}) {
       problems.push(problem(dir, file, cause));
     }
   }
+  for (const event of ['init', 'before-config', 'after-config']) await tell(event, settings);
   const fixed = [];
   for (const [mountPoint, {file}] of registry.assets) {
     try {

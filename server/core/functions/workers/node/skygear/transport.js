@@ -111,7 +111,7 @@ const kinds = {
     return await find('timer', name)(param);
   },
   async event({name, param}) {
-    const results = await Promise.all((registry.getFunc('event', name) ?? []).map((func) => func(param)));
+    const results = await Promise.all((registry.getFunc('event', name) ?? []).map(async (func) => func(param)));
     return results.length > 1 ? results : results[0] ?? null;
   },
   async provider({name, param}) {
@@ -119,9 +119,18 @@ const kinds = {
   },
 };
 
+// tell tells this process something. What fails is logged.
+async function tell(name, param) {
+  try {
+    await kinds.event({name, param});
+  } catch (cause) {
+    console.error(`the event ${name} failed:`, cause);
+  }
+}
+
 // dispatch runs one call and gives its result.
 function dispatch(call) {
   return kinds[call.kind](call);
 }
 
-module.exports = {SkygearRequest, SkygearResponse, dispatch, pool};
+module.exports = {SkygearRequest, SkygearResponse, dispatch, pool, tell};

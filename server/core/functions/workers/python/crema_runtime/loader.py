@@ -84,9 +84,10 @@ class Finder:
 
 def load(wanted):
     """Load the files and return what they registered."""
-    from skygear import registry
+    from skygear import registry, skyconfig, transmitter
 
-    folder = wanted["dir"]
+    folder, settings = wanted["dir"], wanted.get("settings") or {"config": {}}
+    skyconfig.parse_config(settings["config"])
     os.chdir(folder)
     sys.dont_write_bytecode = True
     sys.meta_path.insert(1, Finder(folder, False))
@@ -102,6 +103,8 @@ def load(wanted):
         for file in wanted["files"]:
             name = PACKAGE + "." + os.path.splitext(file)[0]
             attempt(problems, folder, file, lambda: importlib.import_module(name))
+    for event in ("before-config", "after-config"):
+        transmitter.tell(event, settings)
     static = []
     for prefix, func in list(registry.get_registry().static_assets.items()):
         file = os.path.relpath(inspect.unwrap(func).__code__.co_filename, folder)

@@ -21,7 +21,10 @@ def op(name, *args, **kwargs):
 
 
 def event(name, *args, **kwargs):
-    """Runs at an event of the server's life."""
+    """Runs at an event of the server's life, or when the schema has changed."""
+    if name == "init":
+        raise Exception("the event init is the server's own; use after-config")
+
     def declare(func):
         _registry.register_event(name, func, *args, **kwargs)
         return func

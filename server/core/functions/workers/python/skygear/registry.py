@@ -43,8 +43,10 @@ class Registry:
         self.func_map["op"][name] = func
 
     def register_event(self, name, func, *args, **kwargs):
-        self._declare("event", {"name": name})
-        self.func_map["event"][name] = func
+        functions = self.func_map["event"].get(name, [])
+        if not functions:
+            self._declare("event", {"name": name})
+        self.func_map["event"][name] = functions + [func]
 
     def register_hook(self, name, func, *args, **kwargs):
         if not kwargs.get("type") or not kwargs.get("trigger"):
@@ -96,6 +98,9 @@ class Registry:
 
     def get_func(self, kind, name):
         return self.func_map[kind][name]
+
+    def get_event_funcs(self, name):
+        return self.func_map["event"][name]
 
     def get_provider(self, name):
         return self.providers[name]

@@ -75,8 +75,16 @@ def run_timer(name, param):
 
 
 def run_event(name, param):
-    func = get_registry().func_map["event"].get(name)
-    return None if func is None else serialize_value(func(**(param or {})))
+    for func in get_registry().func_map["event"].get(name, []):
+        func(**(param or {}))
+
+
+def tell(name, param):
+    """Tell this process something. What fails is logged."""
+    try:
+        run_event(name, param)
+    except Exception as e:
+        log.exception("the event %s failed: %s", name, e)
 
 
 def run_provider(name, param):
