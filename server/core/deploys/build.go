@@ -116,6 +116,8 @@ func (s *Service) buildNode(ctx context.Context, dir string, say func(string)) e
 	if err != nil {
 		return err
 	}
+	s.linking.Lock()
+	defer s.linking.Unlock()
 	return disk(lead(link, filepath.Join(home, archive.Packages)), s.c.Dir)
 }
 
@@ -312,11 +314,12 @@ func (s *Service) tidy(ctx context.Context) {
 	}
 }
 
+// tidyDisk leaves the disk alone while somebody works there, who tidies at the end.
 func (s *Service) tidyDisk(ctx context.Context) error {
-	if err := s.take(ctx); err != nil {
-		return err
+	if !s.making.TryLock() {
+		return nil
 	}
-	defer s.give()
+	defer s.making.Unlock()
 	var digests []string
 	if err := s.c.DB.Select(ctx, &digests, sqlDigests); err != nil {
 		return err

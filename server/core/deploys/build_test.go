@@ -31,6 +31,12 @@ func open(t *testing.T) string {
 // install deploys a function in JavaScript whose package.json runs a script of the shell.
 func install(t *testing.T, dir, script string) deploys.Job {
 	t.Helper()
+	s, _ := start(t, testkit.DB(t), dir)
+	return send(t, s, installing(t, script))
+}
+
+func installing(t *testing.T, script string) map[string]string {
+	t.Helper()
 	for _, name := range []string{"npm", "node"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip(name + " is missing")
@@ -40,8 +46,7 @@ func install(t *testing.T, dir, script string) deploys.Job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := start(t, testkit.DB(t), dir)
-	return send(t, s, map[string]string{"lambdas/a.js": "", "lambdas/package.json": string(text), "public_html/index.html": "shop"})
+	return map[string]string{"lambdas/a.js": "", "lambdas/package.json": string(text), "public_html/index.html": "shop"}
 }
 
 // What a package runs when it is installed can make the server write nowhere, and sees nothing of the functions.
@@ -82,5 +87,39 @@ func TestBuild_TellsTheEndOfALongLog(t *testing.T) {
 	j := install(t, open(t), `yes $(head -c 1900 /dev/zero | tr '\0' x) | head -n 400; echo the reason >&2; exit 3`)
 	if j.State != deploys.Failed || len(j.Log) > 300<<10 || !strings.Contains(j.Log, "the reason") || !strings.HasSuffix(j.Log, "as it was.\n") {
 		t.Errorf("%s, %d bytes: %.200q ... %q", j.State, len(j.Log), j.Log, j.Log[max(0, len(j.Log)-1000):])
+	}
+}
+
+// While packages are installed others can deploy and roll back, and what was begun first does not take their place.
+func TestBuild_HoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	dir := open(t)
+	s, st := start(t, testkit.DB(t), dir)
+	goOn := filepath.Join(dir, "go-on")
+	slow := begin(t, s, installing(t, "while [ ! -e "+goOn+" ]; do sleep 0.1; done"))
+	eventually(t, func() bool {
+		j, err := s.Job(t.Context(), slow, 0, 0)
+		if err != nil || j.State != deploys.Running {
+			t.Fatalf("%+v, %v", j, err)
+		}
+		return strings.Contains(j.Log, "installing")
+	})
+	for _, page := range []string{"first", "second"} {
+		if j := send(t, s, map[string]string{"public_html/index.html": page}); j.State != deploys.Success {
+			t.Fatalf("%+v", j)
+		}
+	}
+	back, err := s.Rollback(t.Context(), "me@example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := wait(t, s, back); j.State != deploys.Success || !st.is("first")() {
+		t.Errorf("%+v", j)
+	}
+	if err := os.WriteFile(goOn, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if j := wait(t, s, slow); j.State != deploys.Failed || !strings.Contains(j.Log, "begun later") || !st.is("first")() {
+		t.Errorf("%+v", j)
 	}
 }

@@ -29,6 +29,12 @@ type Job struct {
 	Log   string `db:"log"` // what was said so far
 }
 
+// Why a version was released; a change of a secret is a reason too.
+const (
+	deployed   = "deploy"
+	rolledBack = "rollback"
+)
+
 const (
 	beat      = 5 * time.Second
 	jobLook   = 100 * time.Millisecond
@@ -44,13 +50,13 @@ func (s *Service) Begin(ctx context.Context, by string, files []File) (job strin
 		return "", err
 	}
 	s.c.Failpoint("deploy-listed")
-	return s.begin(ctx, by, "deploy", func(context.Context, func(string)) (*int64, error) { return &id, nil })
+	return s.begin(ctx, by, deployed, func(context.Context) (*int64, error) { return &id, nil })
 }
 
 // Rollback makes an earlier version live again: nil is the one below the live one. Version 0 is the
 // server's own folder. Data, schema and secrets stay as they are. It returns the job.
 func (s *Service) Rollback(ctx context.Context, by string, version *int64) (job string, err error) {
-	return s.begin(ctx, by, "rollback", func(ctx context.Context, say func(string)) (*int64, error) {
+	return s.begin(ctx, by, rolledBack, func(ctx context.Context) (*int64, error) {
 		if version == nil {
 			return s.below(ctx)
 		}
@@ -85,14 +91,11 @@ func (s *Service) below(ctx context.Context) (*int64, error) {
 
 // restart makes the live version live again, with what has changed around it.
 func (s *Service) restart(ctx context.Context, by, why string) (job string, err error) {
-	return s.begin(ctx, by, why, func(ctx context.Context, _ func(string)) (*int64, error) {
-		r, err := s.newest(ctx)
-		return r.Version, err
-	})
+	return s.begin(ctx, by, why, nil)
 }
 
-// begin runs a job in the background.
-func (s *Service) begin(ctx context.Context, by, reason string, which func(context.Context, func(string)) (*int64, error)) (string, error) {
+// begin runs a job in the background. which tells its version; without, it is the one that is live when its turn comes.
+func (s *Service) begin(ctx context.Context, by, reason string, which func(context.Context) (*int64, error)) (string, error) {
 	id := rand.Text()
 	if _, err := s.c.DB.Exec(ctx, sqlAddJob, id, by); err != nil {
 		return "", err
@@ -109,6 +112,7 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 		}
 		j.end(err == nil)
 		s.c.Failpoint("deploy-told")
+		s.tasks.Go(func() { s.tidy(s.ctx) })
 	})
 	return id, nil
 }
@@ -116,27 +120,35 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 // task is what a job does.
 type task struct {
 	job, by, reason string
-	which           func(context.Context, func(string)) (version *int64, err error)
+	which           func(context.Context) (version *int64, err error) // nil: whatever is live, once more
 	report          *report
 }
 
-// perform takes a version through everything that may fail, and only then makes it live.
+// perform takes a version through everything that may fail, and only then makes it live. Packages are installed before the turn
+// is taken, so that others can deploy and roll back meanwhile; what was begun later and is live already wins.
 func (s *Service) perform(ctx context.Context, t task) error {
+	s.making.RLock()
+	defer s.making.RUnlock()
+	begun := time.Now()
+	var version *int64
+	var v Version
+	var err error
+	if t.which != nil {
+		if version, v, err = s.make(ctx, t); err != nil {
+			return err
+		}
+	}
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.give()
-	begun := time.Now()
-	version, err := t.which(ctx, t.report.say)
-	if err != nil {
-		return err
-	}
-	if version != nil && t.reason == "deploy" {
-		if err := s.inspect(ctx, *version, t.report.say); err != nil {
+	if t.which == nil {
+		t.which = s.liveVersion
+		if version, v, err = s.make(ctx, t); err != nil {
 			return err
 		}
 	}
-	ready, err := s.prepare(ctx, version, false, t.report.say)
+	ready, err := s.stage(ctx, version, v, t.report.say)
 	if err != nil {
 		return err
 	}
@@ -150,8 +162,26 @@ func (s *Service) perform(ctx context.Context, t task) error {
 	s.swap(ready, release{Seq: seq, Version: version})
 	s.c.Failpoint("deploy-switched")
 	t.report.conclude(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
-	s.tasks.Go(func() { s.tidy(s.ctx) })
 	return nil
+}
+
+// make brings the version of a job to the disk.
+func (s *Service) make(ctx context.Context, t task) (version *int64, v Version, err error) {
+	if version, err = t.which(ctx); err != nil {
+		return nil, v, err
+	}
+	if version != nil && t.reason == deployed {
+		if err := s.inspect(ctx, *version, t.report.say); err != nil {
+			return nil, v, err
+		}
+	}
+	v, err = s.unpack(ctx, version, false, t.report.say)
+	return version, v, err
+}
+
+func (s *Service) liveVersion(ctx context.Context) (*int64, error) {
+	r, err := s.newest(ctx)
+	return r.Version, err
 }
 
 func describe(version *int64) string {

@@ -78,6 +78,9 @@ type Service struct {
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
+	making  sync.RWMutex // read-locked by what works on copies of versions and packages
+	linking sync.Mutex   // held while links to packages change
+
 	turn chan struct{} // held while a version is made ready and becomes live
 	live release
 	now  Ready // nil before Start
@@ -112,8 +115,12 @@ func (s *Service) Start(ctx context.Context) error {
 	if s.live, err = s.newest(ctx); err != nil {
 		return err
 	}
-	s.now, err = s.prepare(ctx, s.live.Version, true, func(line string) { s.c.Log.InfoContext(ctx, line) })
+	say := func(line string) { s.c.Log.InfoContext(ctx, line) }
+	v, err := s.unpack(ctx, s.live.Version, true, say)
 	if err != nil {
+		return err
+	}
+	if s.now, err = s.stage(ctx, s.live.Version, v, say); err != nil {
 		return err
 	}
 	s.now.Switch()
@@ -174,20 +181,50 @@ func (s *Service) follow(heard <-chan struct{}) {
 }
 
 func (s *Service) catchUp(ctx context.Context) error {
+	for {
+		r, err := s.newest(ctx)
+		if err != nil {
+			return err
+		}
+		if live, err := s.isLive(ctx, r); live || err != nil {
+			return err
+		}
+		if err := s.takeOver(ctx, r); err != nil {
+			return err
+		}
+		s.tidy(ctx)
+	}
+}
+
+func (s *Service) isLive(ctx context.Context, r release) (bool, error) {
+	if err := s.take(ctx); err != nil {
+		return false, err
+	}
+	defer s.give()
+	return r.Seq == s.live.Seq, nil
+}
+
+// takeOver makes a release live here, unless there is a newer one by then.
+func (s *Service) takeOver(ctx context.Context, r release) error {
+	say := func(line string) { s.c.Log.InfoContext(ctx, line) }
+	s.making.RLock()
+	defer s.making.RUnlock()
+	v, err := s.unpack(ctx, r.Version, false, say)
+	if err != nil {
+		return err
+	}
 	if err := s.take(ctx); err != nil {
 		return err
 	}
 	defer s.give()
-	r, err := s.newest(ctx)
-	if err != nil || r.Seq == s.live.Seq {
+	if now, err := s.newest(ctx); err != nil || now.Seq != r.Seq || now.Seq == s.live.Seq {
 		return err
 	}
-	ready, err := s.prepare(ctx, r.Version, false, func(line string) { s.c.Log.InfoContext(ctx, line) })
-	if err != nil {
-		return err
+	ready, err := s.stage(ctx, r.Version, v, say)
+	if err == nil {
+		s.swap(ready, r)
 	}
-	s.swap(ready, r)
-	return nil
+	return err
 }
 
 // take waits for the turn to change what is live.
@@ -244,24 +281,25 @@ func (s *Service) Refresh(ctx context.Context, ready func(context.Context, Versi
 	return err
 }
 
-// prepare makes a version ready. nil is the server's own folder.
-func (s *Service) prepare(ctx context.Context, id *int64, lenient bool, say func(string)) (Ready, error) {
-	if s.c.Stage == nil {
-		return nil, fault.New(fault.NotConfigured, "deploys.no_stage", "this program serves nobody")
-	}
+// unpack brings a version to the disk, with its packages. It may take long, and nobody waits for it. nil is the server's own folder.
+func (s *Service) unpack(ctx context.Context, id *int64, lenient bool, say func(string)) (Version, error) {
 	v := Version{Lenient: lenient || id == nil, Name: named(id)}
-	var err error
-	if id != nil {
-		v.ID = *id
-		err = s.materialize(ctx, &v, say)
+	if s.c.Stage == nil {
+		return v, fault.New(fault.NotConfigured, "deploys.no_stage", "this program serves nobody")
 	}
-	if err == nil {
-		v.Secrets, err = s.secrets(ctx)
+	if id == nil {
+		return v, nil
 	}
-	if err == nil {
-		v.Before, err = s.before(ctx, id)
+	v.ID = *id
+	return v, s.materialize(ctx, &v, say)
+}
+
+// stage makes an unpacked version ready. Whoever has the turn calls it.
+func (s *Service) stage(ctx context.Context, id *int64, v Version, say func(string)) (_ Ready, err error) {
+	if v.Secrets, err = s.secrets(ctx); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	if v.Before, err = s.before(ctx, id); err != nil {
 		return nil, err
 	}
 	return s.c.Stage.Prepare(ctx, v, say)

@@ -10,6 +10,7 @@
 //   - The newest release is live, on every server. It is written only after the new workers have started and
 //     have told their functions; what fails before leaves the live version as it is.
 //   - Functions and files change together: functions first, so that a new page never meets old functions.
+//   - Of two jobs the one that was begun later wins. A job holds others up only while functions start.
 //   - Contents are kept once, by their SHA-256, in PostgreSQL; folders on disk are copies that can be made again.
 //   - A release without a version is the server's own folder, which is live before the first deploy.
 package deploys

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"slices"
 	"time"
 
 	"crema/server/base/fault"
@@ -76,6 +77,15 @@ SELECT version FROM app._deploy_upload WHERE made_by = $1 AND taken AND version 
 	sqlSay = `UPDATE app._deploy_job SET log = log || $2, beat_at = now() WHERE id = $1`
 
 	sqlEnd = `UPDATE app._deploy_job SET state = $2 WHERE id = $1 AND state = 'running'`
+
+	// A change of a secret makes nothing live that was not, so nothing is older than it.
+	sqlSuperseded = `
+SELECT EXISTS (SELECT FROM app._deploy_job mine
+  JOIN app._deploy_job j ON j.made_at > mine.made_at
+  JOIN app._deploy_release r ON r.seq = j.release AND r.reason = ANY ($2)
+  WHERE mine.id = $1)`
+
+	sqlLockReleases = `LOCK TABLE app._deploy_release IN SHARE ROW EXCLUSIVE MODE`
 
 	sqlReleased = `UPDATE app._deploy_job SET release = $2 WHERE id = $1 AND state = 'running'`
 
@@ -204,6 +214,9 @@ func (s store) files(ctx context.Context, version int64) (files []File, err erro
 // makes nothing live any more: its operator has been told so.
 func (s store) release(ctx context.Context, version *int64, t task, failpoint func(string)) (seq int64, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
+		if err := inOrder(ctx, tx, t); err != nil {
+			return err
+		}
 		if err := tx.Get(ctx, &seq, sqlRelease, version, t.reason, t.by); err != nil {
 			return err
 		}
@@ -219,6 +232,23 @@ func (s store) release(ctx context.Context, version *int64, t task, failpoint fu
 		return err
 	})
 	return seq, err
+}
+
+// inOrder refuses a job when one that was begun later has made its version live already.
+func inOrder(ctx context.Context, tx *pg.Tx, t task) error {
+	ordered := []string{deployed, rolledBack}
+	if !slices.Contains(ordered, t.reason) {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, sqlLockReleases); err != nil {
+		return err
+	}
+	var superseded bool
+	err := tx.Get(ctx, &superseded, sqlSuperseded, t.job, pg.Array(ordered))
+	if err == nil && superseded {
+		err = fault.New(fault.Constraint, "deploys.superseded", "a deploy or rollback that was begun later is live already")
+	}
+	return err
 }
 
 // tidy forgets what nothing refers to. The age keeps what is just being deployed.

@@ -106,5 +106,5 @@ func (s *Service) Build(ctx context.Context, by string) (job string, err error) 
 	if err != nil {
 		return "", err
 	}
-	return s.begin(ctx, by, "deploy", func(context.Context, func(string)) (*int64, error) { return &version, nil })
+	return s.begin(ctx, by, deployed, func(context.Context) (*int64, error) { return &version, nil })
 }
