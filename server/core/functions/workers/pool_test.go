@@ -142,3 +142,30 @@ op('from_a_module', () => typeof skygearCloud.handler);
 		t.Errorf("a function that returns undefined: %v", err)
 	}
 }
+
+// A call that waits for a worker that starts already does not start one more.
+func TestPool_GrowsByWhatWaits(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python, Workers: 4}, map[string]string{"a.py": `
+import skygear
+
+@skygear.op("spent")
+def spent():
+    raise MemoryError("all of it")
+
+@skygear.op("echo")
+def echo():
+    return 1
+`})
+	for range 5 {
+		if _, err := op(t, p, "spent", `{}`); !fault.HasCode(err, fault.Internal) { // its worker is replaced
+			t.Fatal(err)
+		}
+		if got, err := op(t, p, "echo", `{}`); err != nil || got != "1" {
+			t.Fatal(got, err)
+		}
+	}
+	if n := p.numbers.Load(); n != 6 {
+		t.Errorf("%d workers were started, want 1 and 5 in the place of others", n)
+	}
+}

@@ -90,11 +90,12 @@ Object.assign(SkygearClient.prototype, {
 // defaultStorage is localStorage, or memory where there is none or the page may not use it.
 function defaultStorage() {
   try {
-    localStorage.setItem('_skygear_test', '');
-    localStorage.removeItem('_skygear_test');
-    return localStorage;
-  } catch {
-    const items = new Map();
-    return {getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value), removeItem: (key) => items.delete(key)};
-  }
+    if (typeof localStorage !== 'undefined') {
+      localStorage.setItem('_skygear_test', '');
+      localStorage.removeItem('_skygear_test');
+      return localStorage;
+    }
+  } catch { /* memory it is */ }
+  const items = new Map();
+  return {getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value), removeItem: (key) => items.delete(key)};
 }

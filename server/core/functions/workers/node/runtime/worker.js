@@ -14,6 +14,7 @@ const ACTION_FACTOR = 2 ** 24;
 const calls = new AsyncLocalStorage(); // {id, actions}
 const answers = new Map(); // of actions: who waits
 let socket;
+let corked = false; // frames wait for flush
 let rest = Buffer.alloc(0);
 
 function start(connection, early) {
@@ -47,7 +48,20 @@ function send(type, id, text) {
   frame.writeUInt32BE(Math.floor(id / 2 ** 32), 6);
   frame.writeUInt32BE(id % 2 ** 32, 10);
   frame.write(text, HEADER);
+  if (!corked) {
+    corked = true;
+    socket.cork();
+    process.nextTick(flush);
+  }
   socket.write(frame);
+  if (type === ACTION) flush(); // the function may go on without a pause
+}
+
+// flush sends what has come together: calls that ran at once are often done at once.
+function flush() {
+  if (!corked) return;
+  corked = false;
+  socket.uncork();
 }
 
 function obey(type, id, body) {

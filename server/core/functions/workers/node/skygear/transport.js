@@ -88,8 +88,14 @@ function found(kind, name, func) {
   return func;
 }
 
+// options are what a function gets beside its arguments. Few use the container, so it is made when it is asked for.
 function options(context) {
-  return {context, container: getContainer(context?.user_id)};
+  let made;
+  return {
+    context,
+    get container() { return made ??= getContainer(context?.user_id); },
+    set container(other) { made = other; },
+  };
 }
 
 const kinds = {
