@@ -35,6 +35,14 @@ def charge(amount):
     charge = stripe.Charge.create(amount=amount, currency="usd", source="tok_visa", description="beans")
     return {"status": charge.status, "amount": charge.amount}
 
+@skygear.op("client")
+def client(amount):
+    if not hasattr(stripe, "StripeClient"):  # before version 8
+        return charge(amount)
+    charges = stripe.StripeClient(stripe.api_key, base_addresses={"api": "https://api.stripe.com"}).v1.charges
+    done = charges.create(params={"amount": amount, "currency": "usd", "source": "tok_visa"})
+    return {"status": done.status, "amount": done.amount}
+
 @skygear.op("leave")
 def leave():
     os._exit(1)
@@ -78,9 +86,14 @@ func openFunctions(t *testing.T, c workers.Config, log *bytes.Buffer) *workers.P
 
 func charge(t *testing.T, p *workers.Pool, amount int) {
 	t.Helper()
+	chargeWith(t, p, "charge", amount)
+}
+
+func chargeWith(t *testing.T, p *workers.Pool, function string, amount int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	got, err := p.Call(ctx, workers.Op, "charge", fmt.Appendf(nil, `{"args":{"amount":%d}}`, amount), workers.Caller{})
+	got, err := p.Call(ctx, workers.Op, function, fmt.Appendf(nil, `{"args":{"amount":%d}}`, amount), workers.Caller{})
 	var paid struct {
 		Status string
 		Amount int
@@ -102,6 +115,7 @@ func TestPythonStripe_InFunctions(t *testing.T) {
 			var log bytes.Buffer
 			p := openFunctions(t, workers.Config{Language: workers.Python, Program: python, Dir: t.TempDir(), Env: map[string]string{}}, &log)
 			charge(t, p, 700)
+			chargeWith(t, p, "client", 900)
 			for range 3 { // each ends its worker; the next one has the package already
 				ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 				if _, err := p.Call(ctx, workers.Op, "leave", []byte(`{}`), workers.Caller{}); !fault.Is(err, "workers.crashed") {

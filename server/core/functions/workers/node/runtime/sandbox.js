@@ -49,10 +49,18 @@ function guard() {
   const original = dns.lookup;
   dns.lookup = function (host, ...more) {
     if (!isStripe(host)) return original.call(this, host, ...more);
-    const cause = Object.assign(new Error(`${host} is not called while the server is in its sandbox`), {code: 'ENOTFOUND', hostname: host});
-    process.nextTick(more.at(-1), cause);
+    process.nextTick(more.at(-1), refusal(host));
     return {};
   };
+  const promised = dns.promises.lookup;
+  dns.promises.lookup = async (host, ...more) => {
+    if (isStripe(host)) throw refusal(host);
+    return promised.call(dns.promises, host, ...more);
+  };
+}
+
+function refusal(host) {
+  return Object.assign(new Error(`${host} is not called while the server is in its sandbox`), {code: 'ENOTFOUND', hostname: host});
 }
 
 module.exports = {apply};
