@@ -175,7 +175,11 @@ func (s *staged) compile(v deploys.Version, say func(string)) (err error) {
 		all, problems = functions.Merge(all, s.app.fns)
 	}
 	for _, problem := range problems {
-		say("left out: " + fault.From(problem).Message)
+		if v.ID == 0 {
+			say("left out: " + fault.From(problem).Message)
+		} else {
+			say("in the place of the server's own: " + fault.From(problem).Message)
+		}
 	}
 	s.own = s.app.told(all)
 	if s.set, err = s.app.rooms.functions.Compile(s.own...); err != nil {

@@ -36,6 +36,10 @@ func (a *App) openPools(ctx context.Context, v deploys.Version, say func(string)
 		return nil, nil
 	}
 	languages := []workers.Language{workers.Python, workers.JavaScript}
+	if v.Project && workers.PageScript(v.Functions) {
+		say("index.js is left out: it loads nothing, so it is taken for the script of a page; those belong into public_html")
+		languages = languages[:1]
+	}
 	pools, errs, all := make([]*workers.Pool, len(languages)), make([]error, len(languages)), sync.WaitGroup{}
 	for i, l := range languages {
 		all.Go(func() { pools[i], errs[i] = a.openPool(ctx, l, v) })
@@ -76,7 +80,7 @@ func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Versio
 	env := a.workerEnvironment()
 	maps.Copy(env, v.Secrets)
 	c := workers.Config{
-		Language: l, Client: string(client), Dir: v.Functions, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
+		Language: l, Client: string(client), Dir: v.Functions, Project: v.Project, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
 	}
 	if l == workers.Python {

@@ -40,6 +40,9 @@ func (t target) connect() (c remote.Client, ctx context.Context, stop func(), er
 		read = config.Read
 	}
 	conf, err := read(".", os.LookupEnv)
+	if fault.Is(err, "config.no_keys") {
+		err = fault.Wrap(err, fault.NotConfigured, "cli.no_token", "no server has been started in this folder; set CREMA_SERVER to the one you mean, and CREMA_TOKEN to what crema operators token has printed there")
+	}
 	if err != nil {
 		return c, nil, nil, err
 	}
@@ -128,8 +131,8 @@ func (v versionsCommand) Run(env *environment) error {
 	var out struct {
 		Versions []struct {
 			Version int64
-			By      string `json:"made_by"`
-			Made    time.Time
+			By      string    `json:"made_by"`
+			Made    time.Time `json:"made_at"`
 			Live    bool
 		}
 	}

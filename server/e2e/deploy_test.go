@@ -79,16 +79,24 @@ func TestDeploy_OnTwoServers(t *testing.T) {
 		eventually(t, "the other server follows", func() bool { return page(t, two.URL+"/") == want })
 	}
 
-	write(t, dir, map[string]string{"public_html/index.html": "first", "public_html/same.txt": "same", "lambdas/a.go": "not sent", ".env": "not sent"})
-	if out := crema("deploy", dir); !strings.Contains(out, "sent 2 of 2 files") || !strings.Contains(out, "live: version 1") {
+	write(t, dir, map[string]string{"public_html/index.html": "first", "public_html/same.txt": "same", "lambdas/a.go": "not sent", ".env": "not sent", "public_html/app.3f9a1c2b.js": "of the first"})
+	if out := crema("deploy", dir); !strings.Contains(out, "sent 3 of 3 files") || !strings.Contains(out, "live: version 1") {
 		t.Error(out)
 	}
 	everywhere("first")
 	write(t, dir, map[string]string{"public_html/index.html": "second"})
+	if err := os.Remove(filepath.Join(dir, "public_html", "app.3f9a1c2b.js")); err != nil {
+		t.Fatal(err)
+	}
 	if out := crema("deploy", dir); !strings.Contains(out, "sent 1 of 2 files") {
 		t.Error(out)
 	}
 	everywhere("second")
+	for _, s := range []*testkit.Server{one, two} { // for pages that are open
+		if got := page(t, s.URL+"/app.3f9a1c2b.js"); got != "of the first" {
+			t.Errorf("a file of the version before is %.60q", got)
+		}
+	}
 
 	write(t, dir, map[string]string{"public_html/key.js": `"sk_live_` + `4eC39HqLyjWDarjtT1zdp7dc"`})
 	if out, err := one.Run(t, "deploy", dir, "--server="+one.URL, "--app=test"); err == nil || !strings.Contains(out, "would publish a secret") {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -45,11 +46,7 @@ func (s *Service) build(ctx context.Context, dir string, say func(string)) (pyth
 }
 
 func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, say func(string)) (string, error) {
-	python, err := program("python3")
-	if err != nil {
-		return "", fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "requirements.txt needs python3, which this server lacks")
-	}
-	version, err := s.version(ctx, python)
+	python, version, err := s.interpreter(ctx, wanted, say)
 	if err != nil {
 		return "", err
 	}
@@ -63,6 +60,35 @@ func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, sa
 			"--no-input", "--progress-bar", "off", "-r", filepath.Join(home, "requirements.txt"))
 	}, say)
 	return filepath.Join(home, "bin", "python"), err
+}
+
+// oldStripe finds releases of Stripe's package that cannot be imported from Python 3.12 on.
+var oldStripe = regexp.MustCompile(`(?mi)^\s*stripe\s*(?:==|~=|<=?)\s*[0-2]\.`)
+
+// interpreter is the Python for what requirements.txt names, and its version: an older one where only that can import it.
+func (s *Service) interpreter(ctx context.Context, wanted []byte, say func(string)) (python, version string, err error) {
+	if python, err = program("python3"); err != nil {
+		return "", "", fault.Wrap(err, fault.NotConfigured, "deploys.build_failed", "requirements.txt needs python3, which this server lacks")
+	}
+	if version, err = s.version(ctx, python); err != nil {
+		return "", "", err
+	}
+	minor, told := 0, strings.TrimSpace(version)
+	if n, _ := fmt.Sscanf(told, "Python 3.%d", &minor); n == 0 || minor < 12 || !oldStripe.Match(wanted) {
+		return python, version, nil
+	}
+	for _, name := range []string{"python3.11", "python3.10", "python3.9", "python3.8"} {
+		other, missing := program(name)
+		if missing != nil {
+			continue
+		}
+		if older, err := s.version(ctx, other); err == nil {
+			say(fmt.Sprintf("%s is used: %s cannot import the release of stripe that requirements.txt names", strings.TrimSpace(older), told))
+			return other, older, nil
+		}
+	}
+	say(fmt.Sprintf("warning: %s cannot import the release of stripe that requirements.txt names; install Python 3.11 on the server, or name stripe 3.5 or newer", told))
+	return python, version, nil
 }
 
 // program finds an interpreter, one that others than root can run where there is one.

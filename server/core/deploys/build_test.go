@@ -123,3 +123,35 @@ func TestBuild_HoldsNobodyUp(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 }
+
+// Programs stand in for interpreters here: what counts is which one is taken.
+func TestBuild_OldStripeGetsAnOldPython(t *testing.T) {
+	dir := open(t)
+	fake := func(name, version string) {
+		t.Helper()
+		text := "#!/bin/sh\n[ \"$1\" = --version ] && echo Python " + version + "\n[ \"$2\" = venv ] && mkdir -p $3/bin && cp $0 $3/bin/python\nexit 0\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fake("python3", "3.12.1")
+	t.Setenv("PATH", dir+":/usr/bin:/bin") // so this test cannot run beside others
+	s, _ := start(t, testkit.DB(t), open(t))
+	says := func(wanted, what string) {
+		t.Helper()
+		j := send(t, s, map[string]string{"__init__.py": "", "requirements.txt": wanted, "public_html/index.html": "shop"})
+		if j.State != deploys.Success || strings.Contains(j.Log, "stripe that") != (what != "") || !strings.Contains(j.Log, what) {
+			t.Errorf("%s: %s", wanted, j.Log)
+		}
+	}
+	fake("python3.11", "3.11.2")
+	says("requests\nstripe==1.82.1\n", "Python 3.11.2 is used: Python 3.12.1 cannot")
+	says("stripe==5.0.0\n", "")
+	fake("python3", "3.13.0")
+	for _, name := range []string{"python3.11", "python3.10", "python3.9", "python3.8"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("stripe~=1.82\n", "warning: Python 3.13.0 cannot")
+}

@@ -32,6 +32,7 @@ type Version struct {
 	ID        int64             // 0: the server's own folders
 	Name      string            // for logs
 	Functions string            // folder of the functions; "" when there are none
+	Project   bool              // of Skygear v1: only the file that loads the others counts
 	Site      string            // folder of the files
 	Python    string            // interpreter with the packages of requirements.txt; "" when there are none
 	Secrets   map[string]string // for the functions' environment

@@ -115,7 +115,7 @@ func (s *Service) materialize(ctx context.Context, v *Version, say func(string))
 	}
 	v.Site = filepath.Join(dir, archive.Site)
 	if below, ok := archive.Functions(paths); ok {
-		v.Functions = filepath.Join(dir, below)
+		v.Functions, v.Project = filepath.Join(dir, below), below != archive.Lambdas
 		v.Python, err = s.build(ctx, v.Functions, say)
 		if err != nil && v.Lenient { // at a start: the files and the functions in Go are better than nothing
 			s.c.Log.ErrorContext(ctx, "the functions of the live version were left out, their packages are missing", "error", err.Error())

@@ -61,7 +61,7 @@ WHERE replaced_at > $1 GROUP BY version ORDER BY 2 DESC`
 	sqlAddUpload = `INSERT INTO app._deploy_upload (id, made_by) VALUES ($1, $2)`
 
 	sqlExpected = `
-SELECT EXISTS (SELECT FROM app._deploy_upload WHERE id = $1 AND version IS NULL AND NOT taken AND made_at > now() - interval '1 hour')`
+SELECT made_by FROM app._deploy_upload WHERE id = $1 AND version IS NULL AND NOT taken AND made_at > now() - interval '1 hour'`
 
 	sqlReceived = `UPDATE app._deploy_upload SET version = $2, problem = $3 WHERE id = $1 AND version IS NULL AND NOT taken`
 

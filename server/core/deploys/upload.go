@@ -19,21 +19,27 @@ func (s *Service) Upload(ctx context.Context, by string) (id string, err error) 
 
 // Expects refuses an id for which no archive is waited. Reason deploys.no_upload.
 func (s *Service) Expects(ctx context.Context, id string) error {
-	var expected bool
-	err := s.c.DB.Get(ctx, &expected, sqlExpected, id)
-	if err == nil && !expected {
+	_, err := s.sender(ctx, id)
+	return err
+}
+
+// sender is the operator who announced an archive.
+func (s *Service) sender(ctx context.Context, id string) (by string, err error) {
+	err = s.c.DB.Get(ctx, &by, sqlExpected, id)
+	if fault.Is(err, "pg.no_rows") {
 		err = fault.New(fault.NotFound, "deploys.no_upload", "no archive is expected here")
 	}
-	return err
+	return by, err
 }
 
 // Receive makes an archive a version. What is wrong with it is told by Take: the sender does not understand an answer
 // here. An error is ours.
 func (s *Service) Receive(ctx context.Context, id string, from io.Reader) error {
-	if err := s.Expects(ctx, id); err != nil {
+	by, err := s.sender(ctx, id)
+	if err != nil {
 		return err
 	}
-	version, err := s.receive(ctx, id, from)
+	version, err := s.receive(ctx, by, from)
 	problem := ""
 	if f := fault.From(err); f != nil {
 		if problem = f.Message; f.Code == fault.Internal || f.Code == fault.DatabaseUnavailable {
@@ -51,7 +57,7 @@ func (s *Service) Receive(ctx context.Context, id string, from io.Reader) error 
 	return err
 }
 
-func (s *Service) receive(ctx context.Context, id string, from io.Reader) (int64, error) {
+func (s *Service) receive(ctx context.Context, by string, from io.Reader) (int64, error) {
 	var files []File
 	sizes := map[string]File{}
 	err := archive.Read(from, func(f archive.File, body []byte) error {
@@ -72,7 +78,7 @@ func (s *Service) receive(ctx context.Context, id string, from io.Reader) (int64
 	if err != nil {
 		return 0, err
 	}
-	return s.create(ctx, "upload "+id[:6], files)
+	return s.create(ctx, by, files)
 }
 
 // Take accepts an archive that has been received. Reason deploys.bad_upload says what is wrong with it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,8 +28,12 @@ func TestTutorial_TakesPayments(t *testing.T) {
 	t.Parallel()
 	files := tutorial(t)
 	c := startSkycli(t, files)
+	c.write(t, map[string]string{"index.js": files["public_html/index.js"]}) // its reader had it there first
 	c.logIn(t)
 	out := c.deploy(t, 1)
+	if !strings.Contains(out, "index.js is left out") || !strings.Contains(out, "in the place of the server's own: function process_payment") {
+		t.Errorf("the first deploy: %s", out)
+	}
 	for _, left := range placeholders(files) {
 		if !strings.Contains(out, "still has the placeholder "+left) {
 			t.Errorf("nobody is warned of %s:\n%s", left, out)
@@ -39,12 +44,19 @@ func TestTutorial_TakesPayments(t *testing.T) {
 	if err := json.Unmarshal([]byte(c.fetch(t, http.MethodGet, "/payments/config.json", "")), &shop); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Remove(filepath.Join(c.dir, "index.js")); err != nil {
+		t.Fatal(err)
+	}
 	c.write(t, fill(files, map[string]string{
 		"<your-stripe-private-key>": secret, "<your-stripe-public-key>": shop.Key, "<your-user-id>": "the-shop",
 		"<your-skygear-endpoint>": c.server.URL + "/", "<your-skygear-api-key>": c.server.APIKey,
 	}))
 	if out = c.deploy(t, 2); !strings.Contains(out, "the packages are there already") || strings.Contains(out, "placeholder") {
 		t.Errorf("the second deploy: %s", out)
+	}
+
+	if out, err := c.server.Run(t, "versions", "--server="+c.server.URL, "--app=test"); err != nil || strings.Contains(out, "0001-01-01") || strings.Count(out, operatorEmail) != 2 {
+		t.Errorf("crema versions: %v\n%s", err, out)
 	}
 
 	p := c.open(t, "/static/index.html")

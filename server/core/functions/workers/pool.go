@@ -47,7 +47,7 @@ const (
 // files of the language gives a nil Pool. Reasons: workers.no_interpreter, workers.not_loaded.
 func Open(ctx context.Context, c Config) (*Pool, error) {
 	c = c.withDefaults()
-	files, err := find(c.Language, c.Dir)
+	files, err := find(c.Language, c.Dir, c.Project)
 	if err != nil || len(files.Files) == 0 {
 		return nil, err
 	}

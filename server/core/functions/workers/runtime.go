@@ -66,8 +66,21 @@ func interpreter(l Language, program string) (string, error) {
 	return path, nil
 }
 
-// find lists the functions' files of a language in a folder: the one that loads the others, or all.
-func find(l Language, dir string) (load, error) {
+// moduleUse is what a script of a page has not.
+var moduleUse = regexp.MustCompile(`\brequire\s*\(|(?m:^\s*import\b)|\bimport\s*\(`)
+
+// PageScript says that the index.js of a project in Python is no file of functions but a page's script, which the old tutorials
+// leave beside them: it loads nothing.
+func PageScript(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "index.js"))
+	return err == nil && !moduleUse.Match(text) && slices.ContainsFunc(Python.facts().entries, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err == nil
+	})
+}
+
+// find lists the functions' files of a language in a folder: the one that loads the others, or all unless it is a project.
+func find(l Language, dir string, project bool) (load, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return load{}, fault.Wrap(err, fault.NotConfigured, "workers.no_folder", "the folder of the functions cannot be found")
@@ -79,6 +92,9 @@ func find(l Language, dir string) (load, error) {
 			found.Files, found.Entry = []string{name}, true
 			return found, nil
 		}
+	}
+	if project {
+		return found, nil
 	}
 	entries, err := os.ReadDir(abs)
 	if err != nil && !os.IsNotExist(err) {

@@ -39,6 +39,7 @@ type Config struct {
 	Language Language
 	Program  string            // the interpreter; "" is python3 or node from the PATH
 	Dir      string            // the folder of the functions
+	Project  bool              // one of Skygear v1: only the file that loads the others counts
 	Env      map[string]string // for the workers, beside what every program needs
 	DevMode  bool              // errors tell where they happened
 	Settings json.RawMessage   // what events of the server's life tell, {"config": {...}}; nil: nothing
