@@ -169,3 +169,29 @@ def echo():
 		t.Errorf("%d workers were started, want 1 and 5 in the place of others", n)
 	}
 }
+
+// What clients send ends no worker, with which the calls of others would end.
+func TestArguments_ThatAreHardToRead(t *testing.T) {
+	t.Parallel()
+	each(t, Config{Workers: 1}, func(t *testing.T, p *Pool) {
+		before, err := op(t, p, "pid", `{}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text map[string]string
+		got, err := op(t, p, "echo", "{\"a\":\"\xff\"}")
+		if err == nil {
+			err = json.Unmarshal([]byte(got), &text)
+		}
+		if err != nil || text["a"] != "\uFFFD" { // as Skygear's server made of it
+			t.Errorf("bytes that are no UTF-8: %s, %v", got, err)
+		}
+		deep := `{"a":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`
+		if got, err := op(t, p, "echo", deep); err != nil && !fault.Is(err, "functions.raised") {
+			t.Errorf("a deep list: %.100s, %v", got, err)
+		}
+		if after, err := op(t, p, "pid", `{}`); err != nil || after != before {
+			t.Errorf("worker %s was replaced by %s, %v", before, after, err)
+		}
+	})
+}

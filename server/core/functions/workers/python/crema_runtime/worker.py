@@ -25,7 +25,13 @@ class Lane:
             kind, number, body = message
             if kind == frames.CALL:
                 self.call, self.actions = number, 0
-                self.reply(number, dispatch(json.loads(body)))
+                try:
+                    call = json.loads(body.decode("utf-8", "replace"))
+                except (ValueError, RecursionError) as e:
+                    outcome = frames.ERROR, unexpected("the arguments cannot be read as JSON: %s" % e)
+                else:
+                    outcome = dispatch(call)
+                self.reply(number, outcome)
                 self.call = 0
             elif kind == frames.PING:
                 self.channel.write(frames.PONG, number)
@@ -35,11 +41,11 @@ class Lane:
         if kind == frames.ERROR and content.get("out_of_memory"):
             self.channel.write(frames.RETIRE, 0)
         try:
-            body = json.dumps(content, allow_nan=False).encode()
+            body = encode(content).encode()
         except (TypeError, ValueError, RecursionError) as e:
-            kind, body = frames.ERROR, failed("the result cannot be written as JSON: %s" % e)
+            kind, body = failed("the result cannot be written as JSON: %s" % e)
         if len(body) > frames.MAX:
-            kind, body = frames.ERROR, failed("the result has %d bytes, at most %d are possible" % (len(body), frames.MAX))
+            kind, body = failed("the result has %d bytes, at most %d are possible" % (len(body), frames.MAX))
         flush()
         self.channel.write(kind, number, body)
 
@@ -58,8 +64,15 @@ class Lane:
                 self.channel.write(frames.PONG, message[1])
 
 
+encode = json.JSONEncoder(allow_nan=False).encode
+
+
+def unexpected(message):
+    return {"code": 10000, "message": message, "info": {}, "trace": "", "unexpected": True}
+
+
 def failed(message):
-    return json.dumps({"code": 10000, "message": message, "info": {}, "trace": "", "unexpected": True}).encode()
+    return frames.ERROR, encode(unexpected(message)).encode()
 
 
 def flush():

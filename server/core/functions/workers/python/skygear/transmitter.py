@@ -7,7 +7,7 @@ import traceback
 from .encoding import deserialize_or_none, deserialize_value, serialize_record, serialize_value
 from .error import BadRequest, SkygearException, UndefinedOperation
 from .registry import get_registry
-from .utils.context import start_context
+from .utils.context import pop_context, push_context
 
 log = logging.getLogger("skygear")
 
@@ -17,8 +17,11 @@ RESULT, ERROR = 6, 7  # types of frames
 def dispatch(call):
     """Run one call and return the type and the content of its answer."""
     try:
-        with start_context(call.get("context") or {}):
+        push_context(call.get("context") or {})
+        try:
             return RESULT, _KINDS[call["kind"]](call["name"], call.get("param"))
+        finally:
+            pop_context()
     except Exception as e:
         return _failure(e)
 
