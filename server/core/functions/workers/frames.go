@@ -48,6 +48,10 @@ type load struct {
 	Entry bool     `json:"entry"` // Files is the one file that loads the others itself
 
 	Settings json.RawMessage `json:"settings,omitempty"` // of Config
+
+	// Code is what the folder held when the pool was opened: all workers of a pool have the same code, however the
+	// files change. nil: workers read the files.
+	Code map[string][]byte `json:"code"`
 }
 
 // invocation is one call. Wire: the request of Skygear's plugin transport.

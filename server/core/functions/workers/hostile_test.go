@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -345,73 +343,6 @@ func TestNested_NeverWaitsBehindItself(t *testing.T) {
 		}
 		works(t, p)
 	})
-}
-
-func TestKill_UnderLoadEveryCallIsAnsweredOnce(t *testing.T) {
-	t.Parallel()
-	each(t, Config{Workers: 2, Queue: 100, Wait: 20 * time.Second}, func(t *testing.T, p *Pool) {
-		var done atomic.Bool
-		var good, crashed atomic.Int64
-		var all sync.WaitGroup
-		for i := range 8 {
-			all.Go(func() {
-				for n := 0; !done.Load(); n++ {
-					want := fmt.Sprintf(`"%d-%d"`, i, n)
-					got, err := within(t, p, 60*time.Second, "echo", `{"v":`+want+`}`)
-					switch {
-					case err == nil && strings.Contains(got, want):
-						good.Add(1)
-					case fault.Is(err, "workers.crashed") || fault.Is(err, "workers.down"):
-						crashed.Add(1)
-					default:
-						t.Errorf("%s: %s, %v", want, got, err)
-					}
-				}
-			})
-		}
-		for range 5 {
-			before := good.Load()
-			waitFor(t, func() bool { return good.Load() > before+50 })
-			for _, pid := range p.pids() {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-		}
-		before := good.Load()
-		waitFor(t, func() bool { return good.Load() > before+50 })
-		done.Store(true)
-		all.Wait()
-		t.Logf("%d calls answered, %d failed with their worker", good.Load(), crashed.Load())
-	})
-}
-
-func (p *Pool) pids() (pids []int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, w := range p.workers {
-		pids = append(pids, w.process.pid)
-	}
-	return pids
-}
-
-func TestKill_TheParentOfWorkersComesBack(t *testing.T) {
-	t.Parallel()
-	p := open(t, Config{Language: Python}, hostile[Python])
-	f, ok := p.launcher.(*forker)
-	if !ok {
-		t.Fatal("Python workers are not forked")
-	}
-	f.launching.Lock()
-	parent := f.parent
-	f.launching.Unlock()
-	parent.Kill()
-	<-parent.Done()
-	waitFor(t, func() bool { _, err := within(t, p, 60*time.Second, "echo", `{}`); return err == nil })
-	f.launching.Lock()
-	again := f.parent
-	f.launching.Unlock()
-	if again == parent {
-		t.Error("the parent was not started again, and its workers have outlived it")
-	}
 }
 
 func TestLines_CarryTheCall(t *testing.T) {

@@ -2,8 +2,6 @@ package workers
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -76,67 +74,6 @@ func (p *Pool) Registered() Registered {
 
 // Language is what the pool's functions are written in.
 func (p *Pool) Language() Language { return p.c.Language }
-
-// Call runs one function and returns its result. It fails with what the function raised, with the error of
-// ctx at its end, with workers.busy when the queue is full or too slow, workers.crashed, workers.down while
-// workers keep dying, workers.too_deep and workers.stopped.
-func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMessage, from Caller) (json.RawMessage, error) {
-	nested := depth(ctx)
-	if nested > maxDepth {
-		return nil, tooDeep()
-	}
-	l, err := p.acquire(ctx, nested > 0)
-	if err != nil {
-		return nil, err
-	}
-	c := &call{id: p.ids.Add(1), ctx: ctx, done: make(chan reply, 1)}
-	if err := l.send(c, invocation{Kind: k, Name: name, Param: param, Context: from}); err != nil {
-		return nil, err
-	}
-	select {
-	case r := <-c.done:
-		return r.result, r.err
-	case <-ctx.Done():
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		p.overdue(l, c)
-	} else {
-		p.orphan(l, c)
-	}
-	return nil, ctx.Err()
-}
-
-// orphan lets a call whose caller has gone away finish by its deadline.
-func (p *Pool) orphan(l *lane, c *call) {
-	at, ok := c.ctx.Deadline()
-	if !ok {
-		at = time.Now().Add(time.Minute)
-	}
-	time.AfterFunc(time.Until(at), func() { p.overdue(l, c) })
-}
-
-// overdue takes a worker out of service whose call runs over its deadline.
-func (p *Pool) overdue(l *lane, c *call) {
-	l.mu.Lock()
-	_, running := l.calls[c.id]
-	l.mu.Unlock()
-	if !running {
-		return
-	}
-	p.c.Log.Warn("a function ran over its deadline; its worker is replaced", "language", string(p.c.Language), "worker", l.worker.number, "call", c.id)
-	p.mu.Lock()
-	w := l.worker
-	others := w.busy > 1
-	if w.doomed = true; others && w.drain == nil {
-		w.drain = time.AfterFunc(drainLimit, w.process.kill)
-	}
-	p.remove(w)
-	p.replace()
-	p.mu.Unlock()
-	if !others {
-		w.process.kill()
-	}
-}
 
 // remove takes a worker out of service: it gets no new calls.
 func (p *Pool) remove(w *worker) {
@@ -297,24 +234,6 @@ func (p *Pool) release(l *lane) {
 	}
 }
 
-// act runs an action of a call and answers it.
-func (p *Pool) act(ctx context.Context, l *lane, f proc.Frame) {
-	answer := json.RawMessage(`{"error":{"name":"NotSupported","code":111,"message":"functions cannot use the server here"}}`)
-	if p.c.Action != nil {
-		answer = p.c.Action(context.WithValue(ctx, depthKey{}, depth(ctx)+1), f.Body)
-	}
-	p.answer(l, f.ID, answer)
-}
-
-func (p *Pool) answer(l *lane, id uint64, body json.RawMessage) {
-	err := l.conn.Write(proc.Frame{Type: frameAnswer, ID: id, Body: body}, time.Now().Add(writeLimit))
-	if fault.Is(err, "proc.frame_too_large") {
-		p.answer(l, id, json.RawMessage(`{"error":{"name":"BadRequest","code":107,"message":"the answer is over 16 MiB; ask for less"}}`))
-	} else if err != nil {
-		l.worker.process.kill()
-	}
-}
-
 // grow starts one more worker, for whoever waits.
 func (p *Pool) grow() {
 	p.starting++
@@ -357,6 +276,9 @@ func (p *Pool) launch() (*worker, Registered, error) {
 	}
 	w := newWorker(p, number, started)
 	r, err := w.load(p.files, p.c.LoadLimit)
+	if err != nil {
+		w.process.kill()
+	}
 	p.c.Log.Debug("a worker has started", "language", string(p.c.Language), "worker", number, "took", time.Since(begin))
 	return w, r, err
 }
@@ -384,12 +306,9 @@ func (p *Pool) join(w *worker) {
 // lost buries a worker whose connection ended: its calls fail, and another one takes its place.
 func (p *Pool) lost(w *worker, cause error) {
 	p.mu.Lock()
-	if w.dead {
-		p.mu.Unlock()
-		return
-	}
+	again := w.dead // another lane has told; this one may have got a call since
+	expected := w.dead || w.retired || p.closed
 	w.dead = true
-	expected := w.retired || p.closed
 	p.remove(w)
 	calls := w.abandon()
 	p.mu.Unlock()
@@ -401,6 +320,9 @@ func (p *Pool) lost(w *worker, cause error) {
 	err := crashed(cause, w)
 	for _, c := range calls {
 		c.done <- reply{err: err}
+	}
+	if again {
+		return
 	}
 	p.mu.Lock()
 	p.replace()

@@ -27,15 +27,16 @@ type language struct {
 	folder  string   // in runtimes
 	program string   // the interpreter
 	suffix  string   // of its files
+	code    []string // suffixes of what its files may load
 	entries []string // files that load all others themselves
 	tests   []string // files that are no functions, as patterns
 }
 
 func (l Language) facts() language {
 	if l == JavaScript {
-		return language{"node", "node", ".js", []string{"index.js"}, []string{"*.test.js", "*.config.js", "_*", ".*"}}
+		return language{"node", "node", ".js", []string{".js", ".cjs", ".mjs", ".json"}, []string{"index.js"}, []string{"*.test.js", "*.config.js", "_*", ".*"}}
 	}
-	return language{"python", "python3", ".py", []string{"__init__.py", "plugin.py"}, []string{"test_*", "*_test.py", "setup.py", "_*", ".*"}}
+	return language{"python", "python3", ".py", []string{".py"}, []string{"__init__.py", "plugin.py"}, []string{"test_*", "*_test.py", "setup.py", "_*", ".*"}}
 }
 
 // sources returns a language's runtime by file.
@@ -90,6 +91,7 @@ func find(l Language, dir string, project bool) (load, error) {
 	for _, name := range facts.entries {
 		if info, err := os.Stat(filepath.Join(abs, name)); err == nil && info.Mode().IsRegular() {
 			found.Files, found.Entry = []string{name}, true
+			found.Code = codeOf(abs, facts.code)
 			return found, nil
 		}
 	}
@@ -108,7 +110,45 @@ func find(l Language, dir string, project bool) (load, error) {
 			found.Files = append(found.Files, e.Name())
 		}
 	}
+	found.Code = codeOf(abs, facts.code)
 	return found, nil
+}
+
+// maxCode is how much code travels to each worker. Who has more gets what the disk has when a worker starts.
+const maxCode = 8 << 20
+
+// codeOf reads the code in a folder, by its path below it. Packages are left out, and so are links.
+func codeOf(dir string, suffixes []string) map[string][]byte {
+	all, size := map[string][]byte{}, 0
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = root.Close() }()
+	_ = fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil
+		case e.IsDir() && name != "." && packagesOrHidden(e.Name()):
+			return fs.SkipDir
+		case !e.Type().IsRegular() || !slices.Contains(suffixes, filepath.Ext(name)):
+			return nil
+		}
+		if text, err := root.ReadFile(name); err == nil {
+			all[name] = text
+			size += len(text)
+		}
+		if size > maxCode {
+			all = nil
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return all
+}
+
+func packagesOrHidden(folder string) bool {
+	return folder[0] == '.' || folder == "node_modules" || folder == "site-packages" || folder == "__pycache__"
 }
 
 // importLine finds what a Python file imports from elsewhere.

@@ -197,35 +197,35 @@ func (l *lane) action(f proc.Frame) {
 // maxActions is how much a worker may ask of the server at a time.
 const maxActions = 256
 
-// send starts a call. From then on exactly one reply comes.
-func (l *lane) send(c *call, in invocation) error {
+// send starts a call. When it was sent, exactly one reply comes. Else the worker is dead or dies, and has not begun the call.
+func (l *lane) send(c *call, in invocation) (sent bool, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
+		l.worker.pool.release(l)
+		return false, fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
 	}
 	l.mu.Lock()
 	l.calls[c.id] = c
 	l.mu.Unlock()
 	err = l.conn.Write(proc.Frame{Type: frameCall, ID: c.id, Body: body}, time.Now().Add(writeLimit))
 	if err == nil {
-		return nil
+		return true, nil
 	}
 	l.mu.Lock()
 	_, ours := l.calls[c.id]
 	delete(l.calls, c.id)
 	l.mu.Unlock()
-	if !ours { // somebody has answered in the meantime
-		return nil
-	}
-	if !fault.Is(err, "proc.frame_too_large") {
+	unwell := !fault.Is(err, "proc.frame_too_large")
+	if unwell {
 		l.worker.process.kill() // half of the message may have arrived
 	}
-	l.worker.pool.release(l)
-	var f *fault.Error
-	if errors.As(err, &f) {
-		return f
+	if ours { // else the worker is buried already
+		l.worker.pool.release(l)
 	}
-	return crashed(err, l.worker)
+	if unwell {
+		return false, nil
+	}
+	return false, err
 }
 
 // crashed is what the calls of a dead worker get. They may have done half of their work.

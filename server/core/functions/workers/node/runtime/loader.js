@@ -1,5 +1,6 @@
 // Loads the app's files and tells what they registered.
 'use strict';
+const fs = require('fs');
 const Module = require('module');
 const path = require('path');
 const url = require('url');
@@ -8,8 +9,36 @@ const {tell} = require('crema/skygear/transport.js');
 
 const packages = {'skygear': 'skygear/client.js', 'skygear/cloud': 'skygear/cloud.js', 'skygear-core': 'skygear/client.js'};
 
+// hold makes require and import take the app's files as they were when the pool was opened. It returns them by URL.
+function hold(dir, code) {
+  const texts = new Map(), byURL = {};
+  for (const [name, text] of Object.entries(code || {})) {
+    const file = path.join(fs.realpathSync(dir), name);
+    texts.set(file, Buffer.from(text, 'base64'));
+    byURL[url.pathToFileURL(file).href] = texts.get(file).toString();
+  }
+  for (const suffix of ['.js', '.json']) {
+    const run = Module._extensions[suffix];
+    Module._extensions[suffix] = function (module, file) {
+      if (!texts.has(file)) return run(module, file);
+      const read = fs.readFileSync;
+      fs.readFileSync = (name, options) => {
+        if (name !== file) return read(name, options);
+        const encoding = typeof options === 'string' ? options : options?.encoding;
+        return encoding ? texts.get(file).toString(encoding) : Buffer.from(texts.get(file));
+      };
+      try {
+        return run(module, file);
+      } finally {
+        fs.readFileSync = read;
+      }
+    };
+  }
+  return byURL;
+}
+
 // adopt makes require and import find the runtime's own packages, whatever the app has installed.
-function adopt() {
+function adopt(texts) {
   const found = Module._load;
   Module._load = function (request, ...more) {
     return Object.hasOwn(packages, request) ? require('crema/' + packages[request]) : found.call(this, request, ...more);
@@ -26,15 +55,23 @@ function adopt() {
       names.map((key) => `const _${key} = all.${key}; export {_${key} as ${key}};`).join('\n'));
   }
   Module.register('data:text/javascript,' + encodeURIComponent(
-    `const modules = ${JSON.stringify(modules)};
+    `let texts = {};
+     export function initialize(given) { texts = given; }
+     const modules = ${JSON.stringify(modules)};
      export async function resolve(name, context, next) {
        return Object.hasOwn(modules, name) ? {url: modules[name], shortCircuit: true} : next(name, context);
-     }`));
+     }
+     export async function load(url, context, next) {
+       const source = texts[url];
+       const format = context.format ?? (/^\\s*(import|export)\\b/m.test(source) ? 'module' : '');
+       if (source === undefined || format !== 'module' && format !== 'json') return next(url, context);
+       return {format, source, shortCircuit: true};
+     }`), {data: texts});
 }
 
-async function load({dir, files, settings = {config: {}}}) {
+async function load({dir, files, code, settings = {config: {}}}) {
   require('crema/runtime/sandbox.js').apply();
-  adopt();
+  adopt(hold(dir, code));
   process.chdir(dir);
   Object.assign(require('crema/skygear/cloud.js').skyconfig, settings.config);
   const require_ = Module.createRequire(path.join(dir, 'crema.js'));

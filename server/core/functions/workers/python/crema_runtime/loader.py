@@ -1,4 +1,5 @@
 """Loads the app's files as modules of a package named plugin, as the hosted platform did."""
+import base64
 import importlib.machinery
 import importlib.util
 import inspect
@@ -11,6 +12,7 @@ import traceback
 import types
 
 PACKAGE = "plugin"
+code = {}  # the app's files as they were when the pool was opened, by their path
 
 
 class Source(importlib.machinery.SourceFileLoader):
@@ -27,6 +29,12 @@ class Source(importlib.machinery.SourceFileLoader):
                 return super().get_code(fullname)
             finally:
                 sys.pycache_prefix, sys.dont_write_bytecode = before
+
+    def get_data(self, path):
+        return code[path] if path in code else super().get_data(path)
+
+    def path_stats(self, path):
+        return {"mtime": 0, "size": len(code[path])} if path in code else super().path_stats(path)
 
     def source_to_code(self, data, path, *, _optimize=-1):
         try:
@@ -76,7 +84,7 @@ class Finder:
                 continue
             base = os.path.join(one, name.rpartition(".")[2])
             for file, package in ((os.path.join(base, "__init__.py"), True), (base + ".py", False)):
-                if os.path.isfile(file):
+                if file in code or os.path.isfile(file):
                     return importlib.util.spec_from_file_location(
                         name, file, loader=Source(name, file), submodule_search_locations=[base] if package else None)
         return None
@@ -89,6 +97,8 @@ def load(wanted):
     folder, settings = wanted["dir"], wanted.get("settings") or {"config": {}}
     skyconfig.parse_config(settings["config"])
     os.chdir(folder)
+    for name, text in (wanted["code"] or {}).items():
+        code[os.path.join(folder, *name.split("/"))] = base64.b64decode(text)
     sys.dont_write_bytecode = True
     sys.meta_path.insert(1, Finder(folder, False))
     sys.meta_path.append(Finder(folder, True))

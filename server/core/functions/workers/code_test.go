@@ -1,0 +1,60 @@
+package workers
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// All workers of a pool have the code that the folder held when it was opened, however it changes: one that comes later
+// must not be of another version.
+func TestPool_HasOneVersionOfTheCode(t *testing.T) {
+	t.Parallel()
+	for l, files := range map[Language]map[string]string{
+		Python: {
+			"shop.py":           "import skygear\nfrom .price import beans\nimport bare\nfrom .parts import last\n\n@skygear.op('number')\ndef number():\n    from . import late\n    return [beans, bare.n, last.n, late.n]\n",
+			"price.py":          "beans = 1\n",
+			"bare.py":           "n = 1\n",
+			"late.py":           "n = 1\n",
+			"parts/__init__.py": "",
+			"parts/last.py":     "# -*- coding: latin-1 -*-\nn = len('\xe4')\n",
+		},
+		JavaScript: {
+			"shop.js":        "const {beans} = require('./price');\nrequire('skygear/cloud').op('number', () => [beans, require('./deep/bare.json').n, require('./late.js').n, 1]);\n",
+			"price.js":       "exports.beans = 1;\n",
+			"deep/bare.json": `{"n": 1}`,
+			"late.js":        "exports.n = 1;\n",
+			"module.js":      "import skygearCloud from 'skygear/cloud';\nimport {n} from './part.mjs';\nimport c from './late.js';\nskygearCloud.op('module', () => [n, c.n]);\n",
+			"part.mjs":       "export const n = 1;\n",
+		},
+	} {
+		t.Run(string(l), func(t *testing.T) {
+			t.Parallel()
+			p := open(t, Config{Language: l}, files)
+			if problems := p.Registered().Problems; len(problems) > 0 {
+				t.Fatalf("%+v", problems)
+			}
+			for name := range files {
+				if err := os.WriteFile(filepath.Join(p.c.Dir, name), []byte("}{ half of the next version"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				for _, name := range []string{"number", "module"} {
+					if l == Python && name == "module" {
+						continue
+					}
+					if got, err := op(t, p, name, `[]`); err != nil || strings.Trim(got, "[], 1") != "" {
+						t.Errorf("%s: %s, %v", name, got, err)
+					}
+				}
+				for _, pid := range p.pids() { // the second round is that of a new worker
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+				waitFor(t, func() bool { _, err := op(t, p, "number", `[]`); return err == nil })
+			}
+		})
+	}
+}
