@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"crema/server/base/config"
 	"crema/server/base/fault"
 	"crema/server/core/payments"
 )
@@ -120,6 +121,21 @@ func TestFail_ExitCodes(t *testing.T) {
 		env := &environment{errs: &bytes.Buffer{}}
 		if got := env.fail(c.err); got != c.want {
 			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+// The master key of a folder is for its own server.
+func TestOwn(t *testing.T) {
+	t.Parallel()
+	conf := &config.Config{PublicURL: "https://shop.example.com"}
+	for server, want := range map[string]bool{
+		"": true, "http://localhost:3000": true, "http://127.0.0.1:3000/": true, "http://[::1]:3000": true, "https://shop.example.com/": true,
+		"http://shop.example.com": false, "https://other.example.com": false, "http://localhost.example.com": false, "http://127.0.0.1@example.com": false,
+		"https://shop.example.com.evil.example": false,
+	} {
+		if got := own(server, conf); got != want {
+			t.Errorf("%s: %v", server, got)
 		}
 	}
 }

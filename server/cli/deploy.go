@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,7 +35,7 @@ type target struct {
 
 // connect returns a client and a context that Ctrl-C ends.
 func (t target) connect() (c remote.Client, ctx context.Context, stop func(), err error) {
-	c = remote.Client{URL: t.Server, Token: t.Token, App: t.App}
+	c = remote.New(t.Server, t.App, t.Token)
 	read := config.OpenMade
 	if c.Token != "" {
 		read = config.Read
@@ -45,6 +46,10 @@ func (t target) connect() (c remote.Client, ctx context.Context, stop func(), er
 	}
 	if err != nil {
 		return c, nil, nil, err
+	}
+	if c.Token == "" && !own(c.URL, conf) {
+		return c, nil, nil, fault.New(fault.Unauthenticated, "cli.no_token",
+			"%s is not the server of this folder, whose master key stays here; give a token with CREMA_TOKEN (crema operators token makes one there)", c.URL)
 	}
 	c.Token = cmp.Or(c.Token, conf.MasterKey.Reveal())
 	c.App = cmp.Or(c.App, skygearApp("."), conf.Name)
@@ -63,6 +68,16 @@ func serverURL(c *config.Config) string {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)
+}
+
+// own says whether a server is the one of this folder: none was named, it has its address, or it is on this machine.
+func own(server string, conf *config.Config) bool {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" { // none is named, or what is no URL gets nothing
+		return true
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip.IsLoopback() || strings.TrimRight(server, "/") == conf.PublicURL
 }
 
 // skygearApp is the name that skycli init has written into a folder, "" without.
@@ -100,9 +115,12 @@ type deployCommand struct {
 // Run sends what has changed and waits until it is live.
 func (d deployCommand) Run(env *environment) error {
 	d.App = cmp.Or(d.App, skygearApp(d.Dir))
-	files, err := remote.Find(d.Dir)
+	files, odd, err := remote.Find(d.Dir)
 	if err != nil {
 		return err
+	}
+	for _, name := range odd {
+		_, _ = fmt.Fprintf(env.errs, "left out: %s is no file\n", name)
 	}
 	return d.job(env, func(ctx context.Context, c remote.Client) (string, error) {
 		return c.Deploy(ctx, d.Dir, files, env.out)

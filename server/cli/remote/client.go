@@ -15,15 +15,23 @@ import (
 	"crema/server/base/fault"
 )
 
-// Client calls one app of a server.
+// Client calls one app of a server. New makes one.
 type Client struct {
 	URL   string // of the server
 	App   string
 	Token string // of an operator, or the master key
+	http  *http.Client
 }
 
-// tries bounds how often a request that failed on its way is sent again. All of them may come twice.
-const tries = 4
+// New returns a client.
+func New(url, app, token string) Client { return Client{url, app, token, newHTTP()} }
+
+const (
+	tries     = 4               // how often what failed on its way is sent, where it may come twice
+	patience  = 20              // the same for a job that is under way: its server may just be starting anew
+	maxPause  = 3 * time.Second // between two tries
+	answerFor = 2 * time.Minute // from the end of a request to the begin of its answer
+)
 
 // Do sends in as JSON, unless it is nil or a []byte, and reads the answer into out, unless that is nil. An error of
 // the server is a fault with its message.
@@ -35,15 +43,16 @@ func (c Client) Do(ctx context.Context, method, path string, in, out any) error 
 			return err
 		}
 	}
+	return c.do(ctx, tries, method, path, body, out)
+}
+
+func (c Client) do(ctx context.Context, tries int, method, path string, body []byte, out any) error {
 	for try := 1; ; try++ {
-		res, err := c.send(ctx, method, path, body)
-		if err == nil {
-			return read(res, out)
+		again, err := c.once(ctx, method, path, body, out)
+		if !again || try >= tries || method == http.MethodPost || ctx.Err() != nil {
+			return interrupted(ctx, err)
 		}
-		if try == tries || method == http.MethodPost || ctx.Err() != nil {
-			return err
-		}
-		t := time.NewTimer(time.Duration(try) * 500 * time.Millisecond)
+		t := time.NewTimer(min(time.Duration(try)*500*time.Millisecond, maxPause))
 		select {
 		case <-ctx.Done():
 		case <-t.C:
@@ -51,15 +60,48 @@ func (c Client) Do(ctx context.Context, method, path string, in, out any) error 
 	}
 }
 
+// once sends a request and says whether the same may go well later: the answer did not come whole, or the server is not there yet.
+func (c Client) once(ctx context.Context, method, path string, body []byte, out any) (again bool, err error) {
+	res, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return !fault.Is(err, "cli.bad_url"), err
+	}
+	switch res.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		again = true
+	}
+	err = read(res, out)
+	return again || fault.Is(err, "cli.bad_answer"), err
+}
+
+// interrupted is err, unless the user has ended the command.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return fault.Wrap(err, fault.Unavailable, "cli.interrupted", "interrupted")
+}
+
+// newHTTP follows no redirects: they would turn what changes something into a question, and show the token to others.
+func newHTTP() *http.Client {
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultClient
+	}
+	transport = transport.Clone()
+	transport.ResponseHeaderTimeout = answerFor
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
 func (c Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	path = strings.ReplaceAll(path, "{app}", url.PathEscape(c.App))
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.URL, "/")+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "cli.bad_url", "%s is no URL of a server", c.URL)
+	if err != nil || r.URL.Host == "" || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
+		return nil, fault.Wrap(err, fault.Invalid, "cli.bad_url", "%q is no URL of a server, such as https://shop.example.com", c.URL)
 	}
 	r.Header.Set("Authorization", "Bearer "+c.Token)
 	r.Header.Set("User-Agent", "crema")
-	res, err := http.DefaultClient.Do(r)
+	res, err := c.http.Do(r)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Unavailable, "cli.no_server", "the server at %s does not answer (%v); say which one with --server or CREMA_SERVER", c.URL, plain(err))
 	}
@@ -92,6 +134,9 @@ func refused(res *http.Response) error {
 	if res.StatusCode < 300 {
 		return nil
 	}
+	if to := res.Header.Get("Location"); res.StatusCode < 400 && to != "" {
+		return fault.New(fault.Unavailable, "cli.moved", "the server is elsewhere, at %s; say so with --server or CREMA_SERVER", to)
+	}
 	var said struct{ Detail string }
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err == nil {
@@ -104,7 +149,11 @@ func refused(res *http.Response) error {
 func (c Client) Follow(ctx context.Context, job string, say io.Writer) error {
 	for said := 0; ; {
 		var j struct{ State, Log string }
-		if err := c.Do(ctx, http.MethodGet, fmt.Sprintf("/v2/apps/{app}/jobs/%s?from=%d", job, said), nil, &j); err != nil {
+		err := c.do(ctx, patience, http.MethodGet, fmt.Sprintf("/v2/apps/{app}/jobs/%s?from=%d", job, said), nil, &j)
+		if fault.Is(err, "cli.interrupted") {
+			return fault.Wrap(err, fault.Unavailable, "cli.interrupted", "interrupted; the server goes on, crema versions shows how it ends")
+		}
+		if err != nil {
 			return err
 		}
 		said += len(j.Log)
