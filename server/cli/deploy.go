@@ -30,7 +30,7 @@ import (
 type target struct {
 	Server string `placeholder:"URL" env:"CREMA_SERVER" help:"The server; without it, the one of this folder."`
 	Token  string `placeholder:"TOKEN" env:"CREMA_TOKEN" help:"Token of an operator; without it, this folder's master key."`
-	App    string `placeholder:"NAME" help:"Name of the app; without it, that of skygear.json or app.json."`
+	App    string `placeholder:"NAME" help:"Name of the app; without it, that of skygear.json or app.json, or the server's only one."`
 }
 
 // connect returns a client and a context that Ctrl-C ends.
@@ -52,10 +52,24 @@ func (t target) connect() (c remote.Client, ctx context.Context, stop func(), er
 			"%s is not the server of this folder, whose master key stays here; give a token with CREMA_TOKEN (crema operators token makes one there)", c.URL)
 	}
 	c.Token = cmp.Or(c.Token, conf.MasterKey.Reveal())
-	c.App = cmp.Or(c.App, skygearApp("."), conf.Name)
+	if c.App = cmp.Or(c.App, skygearApp(".")); c.App == "" && named() {
+		c.App = conf.Name
+	}
 	c.URL = cmp.Or(c.URL, serverURL(conf))
 	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	if c.App == "" {
+		if c.App, err = c.OnlyApp(ctx); err != nil {
+			stop()
+			return c, nil, nil, err
+		}
+	}
 	return c, ctx, stop, nil
+}
+
+// named says that this folder's app has a name of its own.
+func named() bool {
+	_, err := os.Stat("app.json")
+	return err == nil || os.Getenv("APP_NAME") != ""
 }
 
 // serverURL is where this folder's server answers.

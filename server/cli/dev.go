@@ -120,15 +120,15 @@ func psqlHint() string {
 
 type keysCommand struct{}
 
-// Run prints what pages and functions are given in the place of placeholders. Of the secrets it shows the sandbox's only, which
-// opens nothing else.
+// Run prints what pages and functions are given in the place of placeholders. Of the secrets it shows the one of our
+// own sandbox only, which opens nothing else.
 func (keysCommand) Run(env *environment) error {
 	c, err := config.OpenMade(".", os.LookupEnv)
 	if err != nil {
 		return err
 	}
 	secret, publishable := app.StripeKeys(c)
-	if !c.Stripe.Sandbox() {
+	if c.Stripe.SecretKey != "" {
 		secret = "what STRIPE_SECRET_KEY says"
 	}
 	return env.table(func(w io.Writer) {

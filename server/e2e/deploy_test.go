@@ -111,8 +111,10 @@ func TestDeploy_OnTwoServers(t *testing.T) {
 	if out, err := one.Run(t, "rollback", "99", "--server="+one.URL, "--app=test"); err == nil || !strings.Contains(out, "no version 99") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out := crema("versions"); !strings.Contains(out, "live") {
-		t.Error(out)
+	elsewhere := exec.Command(testkit.Binary(t), "versions")
+	elsewhere.Dir, elsewhere.Env = t.TempDir(), append(os.Environ(), "CREMA_SERVER="+one.URL, "CREMA_TOKEN="+one.MasterKey)
+	if out, err := elsewhere.CombinedOutput(); err != nil || !strings.Contains(string(out), "live") {
+		t.Errorf("in a folder that knows no app: %v\n%s", err, out)
 	}
 	crema("rollback", "0")
 	everywhere(folder)

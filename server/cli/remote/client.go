@@ -145,6 +145,18 @@ func refused(res *http.Response) error {
 	return fault.New(fault.Unavailable, "cli.refused", "%s", cmp.Or(said.Detail, "the server answers "+res.Status))
 }
 
+// OnlyApp is the name of the app that the server has. Reason cli.which_app, when there is more than one.
+func (c Client) OnlyApp(ctx context.Context) (string, error) {
+	var apps struct{ Results []struct{ ID string } }
+	if err := c.Do(ctx, http.MethodGet, "/v2/apps/", nil, &apps); err != nil {
+		return "", err
+	}
+	if len(apps.Results) != 1 {
+		return "", fault.New(fault.Invalid, "cli.which_app", "the server at %s has %d apps; say which one with --app", c.URL, len(apps.Results))
+	}
+	return apps.Results[0].ID, nil
+}
+
 // Follow hands on what a job says until it ends. A job that fails is the fault cli.job_failed.
 func (c Client) Follow(ctx context.Context, job string, say io.Writer) error {
 	for said := 0; ; {
