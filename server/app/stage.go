@@ -306,7 +306,7 @@ func (o *sites) stop() {
 	o.old = nil
 }
 
-// clock is the timers that run. A tick is one start whichever of two sees it, so that they may overlap.
+// clock is the timers that run.
 type clock struct {
 	mu      sync.Mutex
 	now     *timers.Service
@@ -322,7 +322,7 @@ func (c *clock) set(next *timers.Service) {
 	if !c.running {
 		return
 	}
-	next.Start()
+	next.Succeed(old)
 	if old != nil {
 		c.tasks.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), Grace)

@@ -39,6 +39,7 @@ type Service struct {
 	timers []timer
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	looped chan struct{} // closed when no more ticks are noticed
 }
 
 type timer struct {
@@ -71,17 +72,42 @@ func New(c Config, list []Timer) (*Service, error) {
 }
 
 // Start begins to start timers. Without any it does nothing.
-func (s *Service) Start() {
+func (s *Service) Start() { s.Succeed(nil) }
+
+// Succeed is Start in the place of another service, nil for none, which notices no more ticks from then on. A timer that
+// both have loses no tick between the two. The other one is still to be stopped.
+func (s *Service) Succeed(other *Service) {
+	now, due := s.c.Now(), other.halt()
+	for i, t := range s.timers {
+		next, both := due[t.Timer]
+		if !both {
+			next = t.schedule.Next(now)
+		}
+		s.timers[i].next = next
+	}
 	if len(s.timers) == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	now := s.c.Now()
-	for i := range s.timers {
-		s.timers[i].next = s.timers[i].schedule.Next(now)
+	s.cancel, s.looped = cancel, make(chan struct{})
+	s.tasks.Go(func() {
+		defer close(s.looped)
+		s.loop(ctx)
+	})
+}
+
+// halt ends the noticing of ticks and returns the next one of each timer.
+func (s *Service) halt() map[Timer]time.Time {
+	if s == nil || s.cancel == nil {
+		return nil
 	}
-	s.tasks.Go(func() { s.loop(ctx) })
+	s.cancel()
+	<-s.looped
+	due := map[Timer]time.Time{}
+	for _, t := range s.timers {
+		due[t.Timer] = t.next
+	}
+	return due
 }
 
 // Stop starts no more timers, and waits for those that run until ctx ends; then they are told to end.
@@ -147,9 +173,6 @@ func (s *Service) due(ctx context.Context, now time.Time) time.Time {
 
 // start runs a tick if no other server does. What it writes down is durable before the function begins.
 func (s *Service) start(ctx context.Context, name string, tick time.Time) {
-	if ctx.Err() != nil {
-		return
-	}
 	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit) // a stop must not part the row from its run
 	mine, err := claim(claiming, s.c.DB, name, tick)
 	cancel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +124,54 @@ func TestService_OneStartForEachTick(t *testing.T) {
 	}
 	if diff := cmp.Diff(rows, count); diff != "" {
 		t.Errorf("ticks and starts differ: %s", diff)
+	}
+}
+
+// A tick that comes while one version takes over from another is started, by one of the two; a timer that is new has no past.
+func TestSucceed_LosesNoTick(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	var now atomic.Pointer[time.Time]
+	set := func(text string) {
+		v, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Error(err)
+		}
+		now.Store(&v)
+	}
+	ran, looks := make(chan string, 10), make(chan struct{}, 100)
+	open := func(list ...timers.Timer) *timers.Service {
+		s, err := timers.New(timers.Config{
+			DB: db, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { defer func() { looks <- struct{}{} }(); return *now.Load() },
+			Run: func(_ context.Context, name string) error { ran <- name; return nil },
+		}, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	set("2026-11-22T12:00:30.5Z")
+	hourly := timers.Timer{Name: "both", Spec: "0 1 * * * *"}
+	old := open(hourly)
+	old.Start()
+	for range 2 { // then it sleeps for half a minute
+		<-looks
+	}
+	set("2026-11-22T12:01:00Z")
+	next := open(timers.Timer{Name: "new", Spec: "*/10 * * * * *"}, hourly)
+	next.Succeed(old)
+	old.Stop(t.Context())
+	select {
+	case name := <-ran:
+		if name != "both" {
+			t.Errorf("%s ran", name)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the tick is lost")
+	}
+	next.Stop(t.Context())
+	if len(ran) > 0 {
+		t.Errorf("%s ran too", <-ran)
 	}
 }
 
