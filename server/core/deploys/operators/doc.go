@@ -7,6 +7,6 @@
 //
 // Invariants:
 //   - Passwords are stored with bcrypt and tokens as SHA-256: nobody can read either.
-//   - Refused log-ins are counted by account and by address, over all servers.
+//   - Refused log-ins are counted by account, by address and by both, over all servers.
 //   - A removed operator's tokens end at once.
 package operators

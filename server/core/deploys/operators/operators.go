@@ -3,11 +3,13 @@ package operators
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"net/mail"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -19,8 +21,9 @@ import (
 
 const (
 	window         = 15 * time.Minute
-	mostPerAccount = 10
-	mostPerAddress = 50
+	mostPerPair    = 10  // refused log-ins of one account from one address
+	mostPerAddress = 50  // of all accounts
+	mostPerAccount = 100 // from all addresses: one stranger alone cannot lock an operator out
 	sessionLife    = 90 * 24 * time.Hour
 	minPassword    = 8
 	maxPassword    = 72 // what bcrypt looks at, in bytes
@@ -130,13 +133,13 @@ func (s *Service) List(ctx context.Context) ([]Operator, error) {
 // operators.refused for a wrong name and a wrong password alike, operators.too_many_failures.
 func (s *Service) LogIn(ctx context.Context, email, password, address string) (token string, err error) {
 	email = canonical(email)
-	account, from := "account "+digest(email), "address "+digest(address)
+	c := s.counted(email, address)
 	err = s.work(ctx, func() error {
-		f, err := s.store.failures(ctx, account, from)
+		f, err := s.store.failures(ctx, c)
 		if err != nil {
 			return err
 		}
-		if f.Account >= mostPerAccount || f.Address >= mostPerAddress {
+		if f.Pair >= mostPerPair || f.Address >= mostPerAddress || f.Account >= mostPerAccount {
 			return fault.New(fault.RateLimited, "operators.too_many_failures", "too many refused log-ins; try again in %d minutes", int(window.Minutes()))
 		}
 		hash := s.nobody
@@ -148,7 +151,7 @@ func (s *Service) LogIn(ctx context.Context, email, password, address string) (t
 		if bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil && known {
 			return nil
 		}
-		if err := s.store.fail(ctx, account, from); err != nil {
+		if err := s.store.fail(ctx, c); err != nil {
 			return err
 		}
 		return fault.New(fault.CredentialsRefused, "operators.refused", "the e-mail address or the password is wrong")
@@ -223,5 +226,29 @@ func sum(text string) []byte {
 	return h[:]
 }
 
-// digest keeps names and addresses of refused log-ins out of the database.
-func digest(text string) string { return hex.EncodeToString(sum(text)[:12]) }
+// counted is what a refused log-in counts against: keyed hashes, because names and addresses say who somebody is.
+type counted struct{ pair, address, account string }
+
+func (s *Service) counted(email, address string) counted {
+	address = network(address)
+	return counted{s.hidden("pair", email, address), s.hidden("address", address), s.hidden("account", email)}
+}
+
+func (s *Service) hidden(kind string, texts ...string) string {
+	mac := hmac.New(sha256.New, []byte(s.c.MasterKey))
+	mac.Write([]byte(kind + "\x00" + strings.Join(texts, "\x00")))
+	return kind + " " + hex.EncodeToString(mac.Sum(nil)[:12])
+}
+
+// network is what one client has: of IPv6 a whole network.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return address
+	}
+	net, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return net.String()
+}

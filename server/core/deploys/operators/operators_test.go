@@ -1,6 +1,7 @@
 package operators_test
 
 import (
+	"fmt"
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
@@ -59,17 +60,27 @@ func TestLogIn_IsLimited(t *testing.T) {
 	if err := s.Add(ctx, "ann@example.com", "a good password"); err != nil {
 		t.Fatal(err)
 	}
-	for range 10 {
-		if _, err := s.LogIn(ctx, "ann@example.com", "wrong", "10.0.0.1"); !fault.Is(err, "operators.refused") {
-			t.Fatal(err)
+	try := func(times int, email, password, address, reason string) {
+		t.Helper()
+		for range times {
+			_, err := s.LogIn(ctx, email, password, address)
+			if reason == "" && err != nil || reason != "" && !fault.Is(err, reason) {
+				t.Fatalf("%s from %s: %v", email, address, err)
+			}
 		}
 	}
-	if _, err := s.LogIn(ctx, "ann@example.com", "a good password", "10.0.0.2"); !fault.Is(err, "operators.too_many_failures") {
-		t.Error(err)
+	const refused, closed = "operators.refused", "operators.too_many_failures"
+	try(10, "ann@example.com", "wrong", "10.0.0.1", refused)
+	try(1, "ann@example.com", "a good password", "10.0.0.1", closed)
+	try(1, "ann@example.com", "a good password", "10.0.0.2", "") // a stranger has locked themselves out, and nobody else
+	for i := range 50 {
+		try(1, fmt.Sprintf("%d@example.com", i), "wrong", fmt.Sprintf("2001:db8::%d", i), refused)
 	}
-	if _, err := s.LogIn(ctx, "nobody@example.com", "a good password", "10.0.0.1"); !fault.Is(err, "operators.refused") {
-		t.Error(err)
+	try(1, "ann@example.com", "a good password", "2001:db8::ffff", closed) // the same network
+	for i := range 90 {
+		try(1, "ann@example.com", "wrong", fmt.Sprintf("10.0.1.%d", i), refused)
 	}
+	try(1, "ann@example.com", "a good password", "10.0.0.2", closed)
 }
 
 func TestTokens(t *testing.T) {

@@ -23,10 +23,11 @@ WHERE NOT EXISTS (SELECT FROM app._operator) ON CONFLICT DO NOTHING`
 	sqlAny = `SELECT EXISTS (SELECT FROM app._operator)`
 
 	sqlFailures = `
-SELECT count(*) FILTER (WHERE subject = $1) AS account, count(*) FILTER (WHERE subject = $2) AS address
-FROM app._operator_failure WHERE subject IN ($1, $2) AND at > now() - $3 * interval '1 second'`
+SELECT count(*) FILTER (WHERE subject = $1) AS pair, count(*) FILTER (WHERE subject = $2) AS address,
+  count(*) FILTER (WHERE subject = $3) AS account
+FROM app._operator_failure WHERE subject IN ($1, $2, $3) AND at > now() - $4 * interval '1 second'`
 
-	sqlFail = `INSERT INTO app._operator_failure (subject) VALUES ($1), ($2)`
+	sqlFail = `INSERT INTO app._operator_failure (subject) VALUES ($1), ($2), ($3)`
 
 	sqlForget = `DELETE FROM app._operator_failure WHERE at < now() - $1 * interval '1 second'`
 
@@ -47,22 +48,23 @@ WHERE expires_at IS NULL OR expires_at > now() ORDER BY created_at, id`
 
 // failures are refused log-ins in the window.
 type failures struct {
-	Account int `db:"account"`
+	Pair    int `db:"pair"`
 	Address int `db:"address"`
+	Account int `db:"account"`
 }
 
 type store struct{ db *pg.DB }
 
-func (s store) failures(ctx context.Context, account, address string) (f failures, err error) {
-	return f, s.db.Get(ctx, &f, sqlFailures, account, address, int(window/time.Second))
+func (s store) failures(ctx context.Context, c counted) (f failures, err error) {
+	return f, s.db.Get(ctx, &f, sqlFailures, c.pair, c.address, c.account, int(window/time.Second))
 }
 
 // fail counts a refused log-in, and forgets those that are too old to count.
-func (s store) fail(ctx context.Context, account, address string) error {
+func (s store) fail(ctx context.Context, c counted) error {
 	if _, err := s.db.Exec(ctx, sqlForget, int(window/time.Second)); err != nil {
 		return err
 	}
-	_, err := s.db.Exec(ctx, sqlFail, account, address)
+	_, err := s.db.Exec(ctx, sqlFail, c.pair, c.address, c.account)
 	return err
 }
 
