@@ -21,6 +21,7 @@ import (
 	"crema/server/core/acl"
 	"crema/server/core/assets"
 	"crema/server/core/deploys"
+	"crema/server/core/deploys/logs"
 	"crema/server/core/deploys/operators"
 	"crema/server/core/functions"
 	"crema/server/core/functions/hooks"
@@ -65,6 +66,7 @@ type App struct {
 	ticking    clock                        // of the plugins' timers
 	mixture    mixture                      // of functions
 	tap        *telemetry.Tap               // what functions log, for operators
+	logs       *logs.Service                // of all servers
 	wire       atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
 	sockets    *sockets.Door
 	controller *controller.Door

@@ -230,7 +230,8 @@ func goProvider(ctx context.Context, _ *lambda.Call, in proof) (lambda.Identity,
 type running struct {
 	t *testing.T
 	*app.App
-	c *config.Config
+	c   *config.Config
+	log *output
 }
 
 func startWith(t *testing.T, files map[string]string, fns []lambda.Function, settings string) running {
@@ -270,7 +271,7 @@ func startWith(t *testing.T, files map[string]string, fns []lambda.Function, set
 			t.Log(out.String())
 		}
 	})
-	return running{t, a, c}
+	return running{t, a, c, &out}
 }
 
 // ask returns the status and the body of an action.
@@ -446,7 +447,7 @@ func TestFunctions_EverythingThatAFunctionCanBe(t *testing.T) {
 	for _, kind := range kinds {
 		for _, l := range []string{"go", "py", "js"} {
 			t.Run(kind.name+"/"+l, func(t *testing.T) {
-				kind.show(running{t, r.App, r.c}, l)
+				kind.show(running{t, r.App, r.c, r.log}, l)
 			})
 		}
 	}

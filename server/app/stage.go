@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"crema/server/base/config"
 	"crema/server/base/fault"
 	"crema/server/core/deploys"
+	"crema/server/core/deploys/logs"
 	"crema/server/core/deploys/operators"
 	"crema/server/core/functions"
 	"crema/server/core/functions/timers"
@@ -44,6 +46,9 @@ func (a *App) openDeploys(ctx context.Context) error {
 	if err := a.letThrough(); err != nil {
 		return err
 	}
+	a.logs = logs.New(logs.Config{Room: a.rooms.pubsub, Tap: a.tap, Server: a.name(), Log: a.log})
+	a.logs.Start()
+	a.onStop(func(context.Context) { a.logs.Stop() })
 	fail, err := failpoint(os.Getenv(failpointVariable), a.rooms.payments.Mode())
 	if err != nil {
 		return err
@@ -55,10 +60,17 @@ func (a *App) openDeploys(ctx context.Context) error {
 	return a.rooms.deploys.Start(ctx)
 }
 
+// name is what operators call this server, among those of the app.
+func (a *App) name() string {
+	host, _ := os.Hostname() // else the port has to do
+	_, port, _ := net.SplitHostPort(a.listener.Addr().String())
+	return net.JoinHostPort(host, port)
+}
+
 // openController opens the door of operators. Its streams end when the server stops.
 func (a *App) openController(gate *web.Gate) *controller.Door {
 	a.controller = controller.New(controller.Config{
-		App: a.c.Name, Deploys: a.rooms.deploys, Operators: a.rooms.operators, Gate: gate, Tap: a.tap,
+		App: a.c.Name, Deploys: a.rooms.deploys, Operators: a.rooms.operators, Gate: gate, Logs: a.logs,
 		PublicURL: a.c.PublicURL, Key: []byte(a.derive("log streams")), MaxBody: a.c.BodyLimit,
 	})
 	return a.controller

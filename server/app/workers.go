@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +17,9 @@ import (
 	"sync"
 
 	"crema/server/base/cluster"
+	"crema/server/base/config"
 	"crema/server/base/fault"
+	"crema/server/base/telemetry"
 	"crema/server/core/deploys"
 	"crema/server/core/deploys/archive"
 	"crema/server/core/functions"
@@ -79,26 +82,55 @@ func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Versio
 	}
 	env := a.workerEnvironment()
 	maps.Copy(env, v.Secrets)
+	hide := a.hider(v)
 	c := workers.Config{
-		Language: l, Client: string(client), Dir: v.Functions, Project: v.Project, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action, Log: a.tap.Logger(a.log).With("version", v.Name),
+		Language: l, Client: string(client), Dir: v.Functions, Project: v.Project, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action,
+		Log:     hide.Logger(a.tap.Logger(a.log)).With("app", a.c.Name, "version", v.Name),
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
 	}
 	if l == workers.Python {
 		c.Program = v.Python
 	}
-	return workers.Open(context.WithoutCancel(ctx), c)
+	p, err := workers.Open(context.WithoutCancel(ctx), c)
+	if err != nil {
+		return nil, hidden(hide, err)
+	}
+	return p, nil
+}
+
+// hider hides what functions find in their environment and nobody else may read: they print what they like.
+func (a *App) hider(v deploys.Version) telemetry.Hider {
+	values := slices.Collect(maps.Values(v.Secrets))
+	for _, s := range []config.Secret{a.c.MasterKey, a.c.Assets.Secret, a.c.Users.CustomTokenSecret, a.c.Stripe.SecretKey} {
+		values = append(values, s.Reveal())
+	}
+	if a.c.Assets.S3 != nil {
+		values = append(values, a.c.Assets.S3.SecretKey.Reveal())
+	}
+	if u, err := url.Parse(a.databaseURL()); err == nil {
+		password, _ := u.User.Password()
+		values = append(values, password, a.databaseURL())
+	}
+	return telemetry.NewHider(values...)
+}
+
+// hidden is an error of functions without what they may not tell.
+func hidden(hide telemetry.Hider, err error) error {
+	f := *fault.From(err)
+	f.Message = hide.Text(f.Message)
+	return &f
 }
 
 // loaded tells what a pool has loaded. A file that does not load fails a deploy; in the server's own folder it is left out.
 func (a *App) loaded(ctx context.Context, p *workers.Pool, v deploys.Version, say func(string)) error {
-	r := p.Registered()
+	r, hide := p.Registered(), a.hider(v)
 	for _, problem := range r.Problems {
 		if !v.Lenient {
-			say(problem.Trace)
-			return fault.New(fault.Invalid, "app.not_loaded", "%s does not load: line %d: %s", problem.File, problem.Line, problem.Message)
+			say(hide.Text(problem.Trace))
+			return fault.New(fault.Invalid, "app.not_loaded", "%s does not load: line %d: %s", problem.File, problem.Line, hide.Text(problem.Message))
 		}
 		a.log.ErrorContext(ctx, "functions were left out, their file does not load", "file", filepath.Join(v.Functions, problem.File),
-			"line", problem.Line, "error", problem.Message)
+			"line", problem.Line, "error", hide.Text(problem.Message))
 	}
 	a.log.LogAttrs(ctx, slog.LevelInfo, "functions are loaded", slog.String("language", string(p.Language())), slog.String("version", r.Version), slog.Int("lambdas", len(r.Ops)))
 	return nil

@@ -201,7 +201,7 @@ type logsCommand struct {
 	Tail   int  `default:"100" placeholder:"N" help:"How many lines that are there already, at most 1000."`
 }
 
-// Run prints what functions have logged on the server that answers.
+// Run prints what functions have logged on all servers.
 func (l logsCommand) Run(env *environment) error {
 	c, ctx, stop, err := l.connect()
 	if err != nil {

@@ -118,6 +118,15 @@ func TestDeploy_OnTwoServers(t *testing.T) {
 	}
 	crema("rollback", "0")
 	everywhere(folder)
+	eventually(t, "the lines of both servers are there", func() bool {
+		from := map[string]bool{}
+		for line := range strings.Lines(crema("logs")) {
+			if _, server, ok := strings.Cut(line, " server="); ok && strings.Contains(line, "a version is live") {
+				from[strings.TrimSpace(server)] = true
+			}
+		}
+		return len(from) == 2
+	})
 }
 
 func TestDeploy_FunctionsGetSecrets(t *testing.T) {
@@ -128,7 +137,14 @@ func TestDeploy_FunctionsGetSecrets(t *testing.T) {
 	s := testkit.StartServer(t, testkit.AppDir(t), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
-		"lambdas/mail.js": "const skygear = require('skygear/cloud');\nskygear.op('mail', () => { console.log('a letter leaves'); return process.env.SMTP_PASSWORD || 'none'; });\n",
+		"lambdas/mail.js": `
+const skygear = require('skygear/cloud');
+skygear.op('mail', () => { console.log('a letter leaves', process.env.SMTP_PASSWORD); return process.env.SMTP_PASSWORD || 'none'; });
+skygear.provides('auth', 'letters', class extends skygear.BaseAuthProvider {
+  async login({auth_data: {name}}) { return {principal_id: name, auth_data: null}; }
+});
+skygear.event('server-ready', ({config}) => console.log('ready in', config.app.name));
+`,
 	})
 	if out, err := s.Run(t, "deploy", dir, "--server="+s.URL, "--app=test"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -148,9 +164,16 @@ func TestDeploy_FunctionsGetSecrets(t *testing.T) {
 	if out, err := s.Run(t, "secrets", "list", "--server="+s.URL, "--app=test"); err != nil || !strings.Contains(out, "SMTP_PASSWORD") || strings.Contains(out, "quite") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err := s.Run(t, "logs", "--server="+s.URL, "--app=test"); err != nil || !strings.Contains(out, "a letter leaves") {
-		t.Errorf("%v\n%s", err, out)
+	if got := post(t, s, "/auth/login", `{"provider":"letters","provider_auth_data":{"name":"bo"}}`); !strings.Contains(got, `"access_token"`) {
+		t.Errorf("log in with a deployed provider: %s", got)
 	}
+	eventually(t, "the lines are logged", func() bool {
+		out, err := s.Run(t, "logs", "--server="+s.URL, "--app=test")
+		if err != nil || strings.Contains(out, "quite secret") || strings.Contains(s.Log(), "quite secret") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return strings.Contains(out, "a letter leaves [redacted]\" app=test version=1") && strings.Contains(out, "ready in test")
+	})
 }
 
 func TestOperators_FromTheCommandLine(t *testing.T) {

@@ -11,8 +11,8 @@ type hearing struct {
 	self    string
 	log     *slog.Logger
 	deliver func(message)
-	echo    func() // this server has heard itself
-	other   func() // or another one
+	echo    func()            // this server has heard itself
+	other   func(node string) // or another one
 	nodes   map[string]*node
 	lastLog time.Time
 	missed  uint64
@@ -46,7 +46,7 @@ func (h *hearing) hear(payload string, again bool) {
 	case head.node == nobody:
 		h.whole(text)
 	case head.parts <= maxParts:
-		h.other()
+		h.other(head.node)
 		h.part(head, text)
 	}
 }

@@ -24,7 +24,7 @@ type ear struct {
 func newEar() *ear {
 	e := &ear{}
 	e.hearing = hearing{
-		self: "me", nodes: map[string]*node{}, echo: func() { e.got = append(e.got, "echo") }, other: func() {},
+		self: "me", nodes: map[string]*node{}, echo: func() { e.got = append(e.got, "echo") }, other: func(string) {},
 		deliver: func(m message) { e.got = append(e.got, string(m.hub)+" "+string(m.text)) },
 		log:     slog.New(slog.NewTextHandler(&e.log, nil)),
 	}

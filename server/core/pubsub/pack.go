@@ -106,7 +106,7 @@ func unpack(text string, each func(message)) bool {
 }
 
 func hubOf(letter string) (Hub, bool) {
-	for _, h := range []Hub{Public, Internal} {
+	for _, h := range []Hub{Public, Internal, Servers} {
 		if letter == string(h[:1]) {
 			return h, true
 		}

@@ -12,13 +12,14 @@ import (
 	"crema/server/base/pg"
 )
 
-// Hub names one of the two sets of channels.
+// Hub names one of the sets of channels.
 type Hub string
 
 // The hubs.
 const (
 	Public   Hub = "public"   // wire: /pubsub
 	Internal Hub = "internal" // wire: /_/pubsub
+	Servers  Hub = "servers"  // the servers of an app among themselves; no door leads here
 )
 
 // Config is what the room needs.
@@ -82,7 +83,7 @@ func New(c Config) *Service {
 	}
 	return &Service{
 		db: c.DB, log: log, limits: c.Limits.filled(),
-		hubs: map[Hub]*hub{Public: newHub(), Internal: newHub()},
+		hubs: map[Hub]*hub{Public: newHub(), Internal: newHub(), Servers: newHub()},
 	}
 }
 
@@ -93,7 +94,7 @@ func (s *Service) Start(ctx context.Context) error {
 	h := &hearing{
 		self: r.node, log: s.log, deliver: s.publishHere, nodes: map[string]*node{},
 		echo:  func() { r.echoed.Store(time.Now().UnixNano()) },
-		other: func() { r.others.Store(time.Now().UnixNano()) },
+		other: r.heard,
 	}
 	l, err := s.db.Listen(ctx, r.channel, h.hear)
 	if err != nil {
@@ -111,6 +112,17 @@ func (s *Service) Stop(ctx context.Context) {
 		s.relay.stop(ctx)
 		s.listener.Stop()
 	}
+}
+
+// Alone says that no other server can be there.
+func (s *Service) Alone() bool { return s.relay == nil || s.relay.alone(time.Now()) }
+
+// Others returns how many other servers have been heard lately.
+func (s *Service) Others() int {
+	if s.relay == nil {
+		return 0
+	}
+	return s.relay.count(time.Now())
 }
 
 // Limits returns what the room goes by.

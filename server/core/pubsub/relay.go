@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type relay struct {
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
+	seen    map[string]time.Time // other servers, and when they were heard
 	queue   []message
 	bytes   int
 	wake    chan struct{} // has room for one sign
@@ -55,7 +57,7 @@ func newRelay(db *pg.DB, log *slog.Logger) *relay {
 	sum := sha256.Sum256([]byte(db.Schema()))
 	return &relay{
 		db: db, log: log, node: hex.EncodeToString(node[:]), channel: "crema_pubsub_" + hex.EncodeToString(sum[:8]),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), seen: map[string]time.Time{},
 	}
 }
 
@@ -177,6 +179,23 @@ func (r *relay) run(ctx context.Context) {
 func (r *relay) alone(now time.Time) bool {
 	const limit = int64(aloneAfter)
 	return now.UnixNano()-r.echoed.Load() < limit && now.UnixNano()-r.others.Load() > limit
+}
+
+// heard notes that another server is there.
+func (r *relay) heard(node string) {
+	now := time.Now()
+	r.others.Store(now.UnixNano())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[node] = now
+}
+
+// count returns how many other servers have said something in the last three beats.
+func (r *relay) count(now time.Time) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.seen, func(_ string, at time.Time) bool { return now.Sub(at) > 3*beat })
+	return len(r.seen)
 }
 
 // take returns the next batch as text.

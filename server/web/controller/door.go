@@ -16,8 +16,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"crema/server/base/fault"
-	"crema/server/base/telemetry"
 	"crema/server/core/deploys"
+	"crema/server/core/deploys/logs"
 	"crema/server/core/deploys/operators"
 	"crema/server/web"
 )
@@ -28,7 +28,7 @@ type Config struct {
 	Deploys   *deploys.Service
 	Operators *operators.Service
 	Gate      *web.Gate
-	Tap       *telemetry.Tap
+	Logs      *logs.Service // what functions log
 	PublicURL string        // where proxies let clients in; its scheme counts when a client used its host
 	Key       []byte        // seals what opens a stream of logs
 	Look      time.Duration // how often those who read streams are looked up again; 0: 15 s

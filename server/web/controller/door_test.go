@@ -19,6 +19,7 @@ import (
 
 	"crema/server/base/telemetry"
 	"crema/server/core/deploys"
+	"crema/server/core/deploys/logs"
 	"crema/server/core/deploys/operators"
 	"crema/server/testkit"
 	"crema/server/web"
@@ -56,7 +57,7 @@ func serveOperators(t *testing.T) (*httptest.Server, *operators.Service) {
 	door := controller.New(controller.Config{
 		Look: 10 * time.Millisecond,
 		App:  "coffee", Deploys: rooms, Operators: accounts,
-		Gate: web.NewGate("api", master, nil), Tap: telemetry.NewTap(), Key: []byte("key"), MaxBody: 1 << 20,
+		Gate: web.NewGate("api", master, nil), Logs: logs.New(logs.Config{Tap: telemetry.NewTap()}), Key: []byte("key"), MaxBody: 1 << 20,
 	})
 	r := chi.NewRouter()
 	door.Register(r)

@@ -69,7 +69,7 @@ func (d *Door) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { _ = conn.CloseNow() }()
 	tail, _ := strconv.Atoi(query.Get("tail")) // else none
-	last, more, stop := d.c.Tap.Listen(tail)
+	last, more, stop := d.c.Logs.Listen(r.Context(), tail, true)
 	defer stop()
 	ctx := conn.CloseRead(r.Context())
 	err = d.each(ctx, token, last, more, func(line string) error {
@@ -93,10 +93,7 @@ func (d *Door) follow(r request) error {
 	if err != nil {
 		tail = 100
 	}
-	last, more, stop := d.c.Tap.Listen(tail)
-	if query.Get("follow") == "" {
-		stop()
-	}
+	last, more, stop := d.c.Logs.Listen(r.Context(), tail, query.Get("follow") != "")
 	defer stop()
 	r.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	r.w.Header().Set("Cache-Control", "no-store")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"crema/server/base/fault"
+	"crema/server/base/telemetry"
 	"crema/server/base/proc"
 )
 
@@ -24,6 +25,7 @@ func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMess
 			return nil, err
 		}
 		c := &call{id: p.ids.Add(1), ctx: ctx, done: make(chan reply, 1)}
+		p.c.requests.note(c.id, telemetry.RequestID(ctx))
 		sent, err := l.send(c, invocation{Kind: k, Name: name, Param: param, Context: from})
 		if err != nil {
 			return nil, err

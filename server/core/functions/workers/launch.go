@@ -11,12 +11,14 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"crema/server/base/fault"
 	"crema/server/base/proc"
 	"crema/server/base/scratch"
+	"crema/server/base/telemetry"
 )
 
 // launcher starts workers.
@@ -178,13 +180,16 @@ func (h *home) exchange(p *proc.Process, kind byte, content hello) (r ready, err
 func (h *home) line(number int64) func(proc.Stream, string) {
 	log := h.c.Log.With("language", string(h.c.Language), "worker", number)
 	return func(s proc.Stream, text string) {
-		l := log
+		l, ctx := log, context.Background()
 		if rest, ok := strings.CutPrefix(text, "\x01"); ok {
-			if id, line, ok := strings.Cut(rest, "\x02"); ok && len(id) <= 20 {
-				l, text = l.With("call", id), line
+			if head, line, ok := strings.Cut(rest, "\x02"); ok {
+				if id, err := strconv.ParseUint(head, 10, 64); err == nil {
+					l, text = l.With("call", id), line
+					ctx = telemetry.WithRequestID(ctx, h.c.requests.of(id))
+				}
 			}
 		}
-		l.Log(context.Background(), slog.LevelInfo, "function: "+text, "stream", string(s))
+		l.Log(ctx, slog.LevelInfo, "function: "+text, "stream", string(s))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 
 	"crema/server/base/fault"
@@ -58,6 +59,8 @@ type Config struct {
 	Processes int64         // processes and threads that functions may start; 0: 256
 
 	Log *slog.Logger // nil: the default logger
+
+	requests *requests // of calls
 }
 
 func (c Config) withDefaults() Config {
@@ -69,7 +72,34 @@ func (c Config) withDefaults() Config {
 	c.Memory = cmp.Or(c.Memory, 512<<20)
 	c.Processes = cmp.Or(c.Processes, 256)
 	c.Log = cmp.Or(c.Log, slog.Default())
+	c.requests = &requests{}
 	return c
+}
+
+// requests remembers which requests the last calls belong to: a line of a call is often read after its end.
+type requests struct {
+	mu   sync.Mutex
+	last [1024]struct {
+		call    uint64
+		request string
+	}
+}
+
+func (r *requests) note(call uint64, request string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := &r.last[call%uint64(len(r.last))]
+	at.call, at.request = call, request
+}
+
+// of returns the id of a call's request, "" when there is none or it was long ago.
+func (r *requests) of(call uint64) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at := &r.last[call%uint64(len(r.last))]; at.call == call {
+		return at.request
+	}
+	return ""
 }
 
 // Caller is who calls, as functions see it.

@@ -4,6 +4,9 @@ import os
 import sys
 import threading
 
+from skygear.options import options
+from skygear.utils import logging
+
 from . import frames, loader
 
 current = threading.local()  # .lane: the lane whose call this thread runs
@@ -111,6 +114,7 @@ class Stamped:
 
 def run(channels):
     sys.stdout, sys.stderr = Stamped(sys.stdout), Stamped(sys.stderr)
+    logging.setup(options)
     lanes = [Lane(channel) for channel in channels]
     current.lane = lanes[0]
     message = lanes[0].channel.read()

@@ -38,6 +38,7 @@ def _read():
         asset_store_s3_url_prefix=env("ASSET_STORE_S3_URL_PREFIX"), cloud_asset_host=env("CLOUD_ASSET_HOST"),
         cloud_asset_token=env("CLOUD_ASSET_TOKEN"), cloud_asset_public_prefix=env("CLOUD_ASSET_PUBLIC_PREFIX"),
         cloud_asset_private_prefix=env("CLOUD_ASSET_PRIVATE_PREFIX"), loglevel=env("LOG_LEVEL", "INFO").upper(),
+        logformatter=env("LOG_FORMATTER", "text"),
         debug=_true("DEBUG"), plugin=None)
 
 
