@@ -27,11 +27,15 @@ type development struct {
 	live   *live.Door
 	ctx    context.Context // of the work on changes, until the app stops
 	cancel context.CancelFunc
+	opened chan struct{} // closed when everything is there that changes go to
+	watch  *watch.Watcher
+	tasks  sync.WaitGroup
 
 	draining atomic.Bool
 	mu       sync.Mutex
-	conns    map[net.Conn]bool // with a request or without
-	late     bool              // connections without one are not waited for
+	loads    map[workers.Language]*load // that go on
+	conns    map[net.Conn]bool          // with a request or without
+	late     bool                       // connections without one are not waited for
 	gone     bool
 	empty    chan struct{} // closed when there is nobody to wait for, while draining
 }
@@ -41,10 +45,12 @@ type development struct {
 // configured.
 func Develop(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function, l net.Listener) (*App, error) {
 	a := newApp(c, log)
-	a.dev = &development{live: live.New(), conns: map[net.Conn]bool{}, empty: make(chan struct{})}
+	a.dev = &development{
+		live: live.New(), opened: make(chan struct{}), loads: map[workers.Language]*load{}, conns: map[net.Conn]bool{}, empty: make(chan struct{}),
+	}
 	a.dev.ctx, a.dev.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	a.listener, a.fns = l, fns
-	return a, a.open(ctx, append(a.steps(), a.watch)...)
+	return a, a.open(ctx, slices.Concat([]func(context.Context) error{a.watch}, a.steps(), []func(context.Context) error{a.attend})...)
 }
 
 // told logs each call of functions.
@@ -69,34 +75,111 @@ func (a *App) told(fns []lambda.Function) []lambda.Function {
 	return all
 }
 
-// watch follows the folders until the app stops. It comes last, so that it ends first.
-func (a *App) watch(ctx context.Context) error {
-	w, err := watch.Start(watch.Config{Folders: []string{a.c.FunctionsDir, a.c.StaticDir}, Log: a.log, Changed: a.changed})
-	if err != nil {
+// watch follows the folders until the app stops. It comes first, so that it misses nothing of what is saved meanwhile.
+func (a *App) watch(ctx context.Context) (err error) {
+	c := watch.Config{Places: []string{a.c.FunctionsDir, a.c.StaticDir}, Log: a.log, Changed: a.changed}
+	if a.listener == nil { // else the parent builds the program again
+		c.Places = append(c.Places, SettingsFiles()...)
+	}
+	if a.dev.watch, err = watch.Start(c); err != nil {
 		a.log.WarnContext(ctx, "saved files are not noticed; start again to see them", "error", fault.From(err).Message)
 		return nil
 	}
-	a.onStop(func(context.Context) {
-		a.dev.cancel()
-		w.Stop()
-	})
+	a.onStop(a.dev.ignore)
 	return nil
 }
 
-// changed makes changed files live.
-func (a *App) changed(folder string, names []string) {
-	if folder == a.c.StaticDir {
-		a.site.Load().Reread(names...)
-		a.dev.live.Change()
-		a.log.Info("the site has changed", "files", names)
+// SettingsFiles returns the files that are read once, at the start.
+func SettingsFiles() []string { return []string{"app.json", ".env"} }
+
+// attend lets changes through. It comes last, so that they end first.
+func (a *App) attend(context.Context) error {
+	close(a.dev.opened)
+	a.onStop(a.dev.ignore)
+	return nil
+}
+
+// ignore ends the work on changes.
+func (d *development) ignore(context.Context) {
+	d.cancel()
+	if d.watch != nil {
+		d.watch.Stop()
 	}
-	if folder == a.c.FunctionsDir {
+	d.tasks.Wait()
+}
+
+// changed makes changed files live.
+func (a *App) changed(place string, names []string) {
+	select {
+	case <-a.dev.opened:
+	case <-a.dev.ctx.Done():
+		return
+	}
+	if slices.Contains(SettingsFiles(), place) {
+		a.log.Warn("the settings have changed; start again to use them", "file", place)
+	}
+	if place == a.c.StaticDir {
+		a.log.Info("the site has changed", "files", names)
+		if slices.Contains(names, ".") {
+			a.load(siteFolder)
+		} else {
+			a.site.Load().Reread(names...)
+			a.dev.live.Change()
+		}
+	}
+	if place == a.c.FunctionsDir {
 		for _, l := range []workers.Language{workers.Python, workers.JavaScript} {
-			if slices.ContainsFunc(names, func(name string) bool { return languageOf(name) == l }) {
-				a.reload(l)
+			if slices.ContainsFunc(names, func(name string) bool { return name == "." || languageOf(name) == l }) {
+				a.load(l)
 			}
 		}
 	}
+}
+
+// siteFolder is loaded like a language when it is another folder.
+const siteFolder workers.Language = ""
+
+// load is one that goes on.
+type load struct {
+	cancel context.CancelFunc
+	again  bool // since then there was another change
+}
+
+// patience is how long a load may go on when there is another change: one that hangs would keep the mended file waiting.
+const patience = 500 * time.Millisecond
+
+// load makes what there is of a language live, beside the caller. What comes while it loads makes it load once more.
+func (a *App) load(l workers.Language) {
+	a.dev.mu.Lock()
+	defer a.dev.mu.Unlock()
+	if now := a.dev.loads[l]; now == nil {
+		a.dev.tasks.Go(func() {
+			for a.loadOnce(l) {
+			}
+		})
+		a.dev.loads[l] = &load{cancel: func() {}, again: true}
+	} else if !now.again {
+		now.again = true
+		time.AfterFunc(patience, now.cancel)
+	}
+}
+
+// loadOnce says whether there is more to load.
+func (a *App) loadOnce(l workers.Language) bool {
+	d := a.dev
+	ctx, cancel := context.WithCancel(d.ctx)
+	defer cancel()
+	d.mu.Lock()
+	now := &load{cancel: cancel}
+	d.loads[l] = now
+	d.mu.Unlock()
+	a.reload(ctx, l)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !now.again {
+		delete(d.loads, l)
+	}
+	return now.again && d.ctx.Err() == nil
 }
 
 // languageOf is what a file belongs to. Others may be written by functions, which must not make them load again.
@@ -112,17 +195,19 @@ func languageOf(name string) workers.Language {
 
 // reload puts the functions of a language, as they are now, in the place of the live ones. Functions that do not
 // load leave the others live.
-func (a *App) reload(l workers.Language) {
-	begin, ctx := time.Now(), a.dev.ctx
+func (a *App) reload(ctx context.Context, l workers.Language) {
+	begin := time.Now()
 	err := a.rooms.deploys.Refresh(ctx, func(ctx context.Context, v deploys.Version) (deploys.Ready, error) {
 		v.Functions, v.Site = a.c.FunctionsDir, a.c.StaticDir
 		return a.refresh(ctx, v, l)
 	})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // there is a newer change
+	case err != nil:
 		a.log.ErrorContext(ctx, "the functions stay as they were", "language", string(l), "error", fault.From(err).Message)
-		return
+	case l != siteFolder:
+		a.log.InfoContext(ctx, "changed functions are live", "language", string(l), "took", time.Since(begin).Round(time.Millisecond))
 	}
-	a.log.InfoContext(ctx, "changed functions are live", "language", string(l), "took", time.Since(begin).Round(time.Millisecond))
 }
 
 // refreshed is the server's own folders after a change of one language. The rest is handed on.
@@ -132,7 +217,7 @@ type refreshed struct {
 	replaced []*workers.Pool
 }
 
-// refresh loads the functions of one language anew.
+// refresh loads the functions of one language anew, or opens the site.
 func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language) (_ deploys.Ready, err error) {
 	before := a.staged
 	r := refreshed{staged: &staged{app: a, site: before.site}, before: before}
@@ -142,6 +227,9 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 		} else {
 			r.pools = append(r.pools, p)
 		}
+	}
+	if l == siteFolder {
+		return r, r.reopen(ctx, v)
 	}
 	next, err := a.openPool(ctx, l, v)
 	if err != nil {
@@ -173,6 +261,15 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 		a.prepared(ctx, r.staged)
 	}
 	return r, err
+}
+
+// reopen opens the site's folder, which is another one now. The functions are handed on.
+func (r refreshed) reopen(ctx context.Context, v deploys.Version) error {
+	if err := r.compile(v, func(string) {}); err != nil { // it was told before
+		return err
+	}
+	r.mounts = r.before.mounts
+	return r.openSite(ctx, v)
 }
 
 // Switch implements deploys.Ready.

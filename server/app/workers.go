@@ -45,7 +45,7 @@ func (a *App) openPools(ctx context.Context, v deploys.Version, say func(string)
 	}
 	pools, errs, all := make([]*workers.Pool, len(languages)), make([]error, len(languages)), sync.WaitGroup{}
 	for i, l := range languages {
-		all.Go(func() { pools[i], errs[i] = a.openPool(ctx, l, v) })
+		all.Go(func() { pools[i], errs[i] = a.openPool(context.WithoutCancel(ctx), l, v) })
 	}
 	all.Wait()
 	pools = slices.DeleteFunc(pools, func(p *workers.Pool) bool { return p == nil })
@@ -91,7 +91,7 @@ func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Versio
 	if l == workers.Python {
 		c.Program = v.Python
 	}
-	p, err := workers.Open(context.WithoutCancel(ctx), c)
+	p, err := workers.Open(ctx, c)
 	if err != nil {
 		return nil, hidden(hide, err)
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"syscall"
 
 	"crema/server/app"
 	"crema/server/base/config"
@@ -47,7 +46,7 @@ func (devCommand) Run(env *environment) error {
 	var l net.Listener
 	if parent != nil {
 		env.started = parent.Since
-		l, s.over = parent.Listener, parent.Over()
+		l, s.over, s.orphaned = parent.Listener, parent.Over(), parent.Orphaned
 	}
 	s.start = func(ctx context.Context) (*app.App, error) { return app.Develop(ctx, c, log, env.fns, l) }
 	return env.serve(log, s)
@@ -57,7 +56,7 @@ func (devCommand) Run(env *environment) error {
 // them is this process's: the address and the private PostgreSQL.
 func (e *environment) supervise(c *config.Config, log *slog.Logger, program string) error {
 	forgetLibpq()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
 	l, err := app.Listen(ctx, c)
 	if err != nil {
@@ -68,7 +67,9 @@ func (e *environment) supervise(c *config.Config, log *slog.Logger, program stri
 	if !ok {
 		return fault.New(fault.Internal, "cli.no_socket", "HOST is not an address of TCP")
 	}
-	r := rebuild.Config{Since: e.started, Program: program, Folder: c.FunctionsDir, Args: os.Args[1:], Listener: tcp, Log: log}
+	r := rebuild.Config{
+		Since: e.started, Program: program, Places: append(app.SettingsFiles(), c.FunctionsDir, "migrations"), Args: os.Args[1:], Listener: tcp, Log: log,
+	}
 	if c.DatabaseURL == "" {
 		db, err := app.StartCluster(ctx, c, log)
 		if err != nil {

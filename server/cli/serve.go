@@ -19,7 +19,7 @@ import (
 
 type serveCommand struct{}
 
-// Run serves until SIGINT or SIGTERM. A service manager wants nothing but logs.
+// Run serves until one of stopSignals. A service manager wants nothing but logs.
 func (serveCommand) Run(env *environment) error {
 	c, err := env.config()
 	if err != nil {
@@ -40,6 +40,8 @@ type served struct {
 	start func(context.Context) (*app.App, error)
 	ready func(a *app.App, after string) // its first page was served
 	over  <-chan struct{}                // closed when another process has taken its address over; nil: none does
+
+	orphaned func() bool // after over: no other process has, the parent is gone
 }
 
 // serve starts an app, and stops it on a signal, when it is over or when it fails.
@@ -48,7 +50,7 @@ func (e *environment) serve(log *slog.Logger, s served) error {
 	// Only what uses a default logger by itself, such as an HTTP server, goes through this one.
 	slog.SetDefault(log)
 	defer holdHeapRoom()()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer stop()
 	a, err := s.start(ctx)
 	if err != nil {
@@ -64,9 +66,11 @@ func (e *environment) serve(log *slog.Logger, s served) error {
 	s.ready(a, e.sinceStart())
 	select {
 	case <-s.over:
-		leave, cancel := context.WithTimeout(ctx, time.Minute)
-		a.Drain(leave)
-		cancel()
+		if !s.orphaned() {
+			leave, cancel := context.WithTimeout(ctx, time.Minute)
+			a.Drain(leave)
+			cancel()
+		}
 	case <-ctx.Done():
 		log.Info("stopping")
 	case err = <-a.Failed():
@@ -76,6 +80,16 @@ func (e *environment) serve(log *slog.Logger, s served) error {
 	defer cancel()
 	a.Stop(grace)
 	return err
+}
+
+// stopSignals ask the server to stop: Ctrl-C, a service manager, a terminal that is closed. Who started it with nohup wants it
+// to outlive the terminal.
+func stopSignals() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }
 
 // forgetLibpq drops the variables of PostgreSQL's own client library: the driver would obey them over

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,6 +110,11 @@ func TestDev_SavedFunctionsAreLive(t *testing.T) {
 	served("/static/third/a.txt", "200 a file")
 	served("/static/first/a.txt", "404")
 	served("/index.html", "200 <!doctype html>") // in the same door, which was opened again
+	one := filepath.Join(dir, "lambdas", "one.py")
+	save(t, one, "import time\nprint('it hangs', flush=True)\ntime.sleep(600)\n")
+	until(t, s, "a file that hangs", func() bool { return strings.Contains(s.Log(), "it hangs") })
+	save(t, one, py("mended"))
+	t.Logf("mended %v after a file that hangs", until(t, s, "the mended file", answers("py", "mended")).Round(time.Millisecond))
 	if log := s.Log(); !strings.Contains(log, `"msg":"call","function":"py","took":`) {
 		t.Errorf("calls are not shown:\n%s", log)
 	}
@@ -144,6 +150,14 @@ func TestDev_PagesLoadAgain(t *testing.T) {
 	save(t, filepath.Join(dir, "public_html", "style.css"), "body { color: red }")
 	save(t, page, "<!doctype html><html><body>four</body></html>")
 	shows("four") // a page without a head was loaded again too
+	site := filepath.Join(dir, "public_html")
+	if err := errors.Join(os.RemoveAll(site), os.Mkdir(site, 0o755)); err != nil { // as tools do that make a site
+		t.Fatal(err)
+	}
+	save(t, page, "<!doctype html><html><body>five</body></html>")
+	shows("five")
+	save(t, page, "<!doctype html><html><body>six</body></html>")
+	shows("six")
 }
 
 func TestDev_SaysWhichLanguagesAreLeftOut(t *testing.T) {
@@ -195,6 +209,7 @@ func TestDev_GoFunctionsAreBuiltAgain(t *testing.T) {
 	until(t, s, "the mistake", func() bool {
 		return strings.Contains(s.Log(), `"file":"lambdas/echo.go","line":`) && strings.Contains(s.Log(), `"the functions stay as they were","language":"go"`)
 	})
+	before := pageVersion(t, s)
 	begin := time.Now()
 	save(t, path, strings.Replace(string(text), "return in, nil", `in.Message += "!"; return in, nil`, 1))
 	pause := time.NewTicker(20 * time.Millisecond)
@@ -207,6 +222,29 @@ func TestDev_GoFunctionsAreBuiltAgain(t *testing.T) {
 	t.Logf("a function in Go is live %v after it was saved, %d calls meanwhile", time.Since(begin).Round(time.Millisecond), calls.Load())
 	after := calls.Load() + 100
 	until(t, s, "calls after the change", func() bool { return calls.Load() > after })
+	if pageVersion(t, s) == before {
+		t.Error("pages of the program before do not load again")
+	}
+	settings := filepath.Join(dir, "app.json")
+	save(t, settings, `{"name": "coffee", "shopp": {}}`)
+	until(t, s, "a mistake in app.json", func() bool {
+		return strings.Contains(s.Log(), `did you mean "shop"`) && strings.Contains(s.Log(), "everything stays as it was")
+	})
+	cancel()
+	load.Wait()
+	if code := s.Signal(t, syscall.SIGHUP); code != 0 { // its terminal was closed
+		t.Errorf("it ended with code %d:\n%s", code, s.Log())
+	}
+}
+
+// pageVersion is the version that a page would load again for.
+func pageVersion(t *testing.T, s *testkit.Server) string {
+	t.Helper()
+	_, version, ok := strings.Cut(get(t, s.URL+"/index.html"), `data-version="`)
+	if !ok {
+		t.Fatal("the page has no script to load again")
+	}
+	return version[:strings.IndexByte(version, '"')]
 }
 
 // callAll keeps calling until ctx ends. A call that is not answered is an error.

@@ -1,14 +1,14 @@
-// Package watch tells when files below folders change.
+// Package watch tells when files change: those below folders, and single ones.
 //
-// Way in: Start. Folders that appear later are watched too; what editors and tools write beside the files,
-// names that begin with a dot or end in "~", __pycache__ and node_modules, is not told.
+// Way in: Start. What is not there yet is told when it appears, a folder that is put in the place of a watched one is watched too.
+// What editors and tools write beside the files, names that begin with a dot or end in "~", __pycache__ and node_modules, is not
+// told, and neither is what lies behind a link inside a folder.
 package watch
 
 import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,11 +23,12 @@ import (
 
 // Config says what to watch.
 type Config struct {
-	Folders []string      // one that does not exist is not watched
-	Quiet   time.Duration // changes are told when there was none for this long; 0: 20 ms
+	Places []string      // folders and files
+	Quiet  time.Duration // changes are told when there was none for this long; 0: 20 ms
 
-	// Changed is told the files that changed, by their names below the folder, with slashes. One call at a time.
-	Changed func(folder string, names []string)
+	// Changed is told the files that changed, by their names below the folder, with slashes. "." is the place itself: the file, or
+	// a folder that has come, gone or been replaced. One call at a time.
+	Changed func(place string, names []string)
 
 	Log *slog.Logger // nil: the default logger
 }
@@ -36,8 +37,15 @@ type Config struct {
 type Watcher struct {
 	c      Config
 	events *fsnotify.Watcher
-	roots  map[string]string // where a folder really is -> the folder
+	places []*place
 	done   sync.WaitGroup
+}
+
+// place is something to watch. Its parent is watched too, since a watch ends with what it watches.
+type place struct {
+	name string // as it was given
+	path string // where it stands
+	root string // where it really is, while it is a folder; else ""
 }
 
 // Start watches. Reason: watch.not_watched, when the system has no room for it.
@@ -52,23 +60,64 @@ func Start(c Config) (*Watcher, error) {
 	if err != nil {
 		return nil, notWatched(err)
 	}
-	w := &Watcher{c: c, events: events, roots: map[string]string{}}
-	for _, folder := range c.Folders {
-		root, err := filepath.EvalSymlinks(folder)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			w.roots[root] = folder
-			err = w.add(root, nil)
-		}
-		if err != nil {
+	w := &Watcher{c: c, events: events}
+	for _, name := range c.Places {
+		if err := w.begin(name); err != nil {
 			_ = events.Close()
 			return nil, notWatched(err)
 		}
 	}
 	w.done.Go(w.run)
 	return w, nil
+}
+
+func (w *Watcher) begin(name string) error {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return err
+	}
+	if err := w.events.Add(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p := &place{name: name, path: path}
+	w.places = append(w.places, p)
+	return w.enter(p, nil)
+}
+
+// enter watches what a place is now, and notes the files that it finds.
+func (w *Watcher) enter(p *place, found map[string]bool) error {
+	p.root = ""
+	root, err := filepath.EvalSymlinks(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(root); err != nil || !info.IsDir() {
+		return nil // a file's folder is watched
+	}
+	p.root = root
+	return w.add(root, found)
+}
+
+// again looks anew at a place that something was done to. What was there before may be elsewhere now.
+func (w *Watcher) again(p *place, changed map[string]bool) {
+	for _, path := range w.events.WatchList() {
+		if p.root != "" && below(path, p.root) {
+			_ = w.events.Remove(path) // it may be gone with what it watched
+		}
+	}
+	changed[p.path] = true
+	if err := w.enter(p, changed); err != nil {
+		w.c.Log.Warn("a folder is not watched any more", "folder", p.name, "error", err)
+	}
+}
+
+// below says whether a path is a folder or lies in it.
+func below(path, folder string) bool {
+	name, err := filepath.Rel(folder, path)
+	return err == nil && filepath.IsLocal(name)
 }
 
 func notWatched(err error) error {
@@ -121,7 +170,11 @@ func (w *Watcher) run() {
 			if !ok {
 				return
 			}
-			w.c.Log.Warn("changes of files may have been missed", "error", err)
+			w.c.Log.Warn("so much has changed that some of it was missed; everything is looked at", "error", err)
+			for _, p := range w.places {
+				w.again(p, changed)
+			}
+			pause.Reset(w.c.Quiet)
 		case <-pause.C:
 			w.tell(changed)
 			clear(changed)
@@ -131,7 +184,18 @@ func (w *Watcher) run() {
 
 // note says whether an event is a change that somebody wants to know.
 func (w *Watcher) note(e fsnotify.Event, changed map[string]bool) bool {
-	if ignored(filepath.Base(e.Name)) || e.Op == fsnotify.Chmod {
+	if e.Op == fsnotify.Chmod {
+		return false
+	}
+	inside := false
+	for _, p := range w.places {
+		if e.Name == p.path || e.Name == p.root {
+			w.again(p, changed)
+			return true
+		}
+		inside = inside || p.root != "" && below(e.Name, p.root)
+	}
+	if !inside || ignored(filepath.Base(e.Name)) { // beside a place
 		return false
 	}
 	info, err := os.Stat(e.Name)
@@ -148,16 +212,20 @@ func (w *Watcher) note(e fsnotify.Event, changed map[string]bool) bool {
 }
 
 func (w *Watcher) tell(changed map[string]bool) {
-	for _, root := range slices.Sorted(maps.Keys(w.roots)) {
+	for _, p := range w.places {
 		var names []string
 		for path := range changed {
-			if name, err := filepath.Rel(root, path); err == nil && filepath.IsLocal(name) {
+			switch {
+			case path == p.path:
+				names = append(names, ".")
+			case p.root != "" && path != p.root && below(path, p.root):
+				name, _ := filepath.Rel(p.root, path) // below could make it
 				names = append(names, filepath.ToSlash(name))
 			}
 		}
 		if len(names) > 0 {
 			slices.Sort(names)
-			w.c.Changed(w.roots[root], names)
+			w.c.Changed(p.name, names)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestStart_TellsChanges(t *testing.T) {
 	type change struct{ folder, name string }
 	told := make(chan change, 100)
 	w, err := watch.Start(watch.Config{
-		Folders: []string{link, filepath.Join(links, "missing")},
+		Places: []string{link, filepath.Join(links, "missing")},
 		Changed: func(folder string, names []string) {
 			for _, name := range names {
 				told <- change{folder, name}
@@ -80,5 +80,62 @@ func TestStart_TellsChanges(t *testing.T) {
 			t.Error("told after the stop")
 		}
 	default:
+	}
+}
+
+// TestStart_FollowsWhatIsReplaced does what tools do that make a site again, what editors do to a file and what git does.
+func TestStart_FollowsWhatIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	site, settings := filepath.Join(dir, "site"), filepath.Join(dir, "app.json")
+	told := make(chan string, 1000)
+	w, err := watch.Start(watch.Config{Places: []string{site, settings}, Changed: func(place string, names []string) {
+		for _, name := range names {
+			told <- filepath.Base(place) + " " + name
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	do := func(what string, errs ...error) {
+		t.Helper()
+		for _, err := range errs {
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		limit := time.After(30 * time.Second)
+		for {
+			select {
+			case got := <-told:
+				if got == what {
+					return
+				}
+				if got == "site app.json" || got == "app.json other.txt" || got == "site ../old/a.txt" {
+					t.Fatalf("told %s", got)
+				}
+			case <-limit:
+				t.Fatalf("%q was not told", what)
+			}
+		}
+	}
+	put := func(name string) error {
+		return os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), []byte(name), 0o644)
+	}
+	do("site a.txt", os.Mkdir(site, 0o755), put("site/a.txt"))
+	do("site a.txt", put("site/a.txt"))
+	do("site .", os.RemoveAll(site))
+	do("site a.txt", os.MkdirAll(filepath.Join(site, "deep"), 0o755), put("site/a.txt"))
+	do("site deep/b.txt", put("site/deep/b.txt"))
+	do("site .", os.Rename(site, filepath.Join(dir, "old")), os.Mkdir(site, 0o755))
+	do("site c.txt", put("old/a.txt"), put("site/c.txt"))
+	do("app.json .", put("other.txt"), put("app.json"))
+	do("app.json .", put("new.tmp"), os.Rename(filepath.Join(dir, "new.tmp"), settings))
+	do("app.json .", put("app.json"))
+	for _, version := range []string{"v1", "v2"} { // a link that is switched
+		do("site "+version, os.Mkdir(filepath.Join(dir, version), 0o755), put(version+"/"+version),
+			os.Symlink(version, filepath.Join(dir, "next")), os.RemoveAll(site), os.Rename(filepath.Join(dir, "next"), site))
+		do("site more", put(version+"/more"))
 	}
 }

@@ -38,7 +38,7 @@ type child struct {
 }
 
 func (s *supervisor) start(exe string, since time.Time) (*child, error) {
-	socket, err := s.c.Listener.File()
+	socket, err := shared(s.c.Listener)
 	if err != nil {
 		return nil, notStarted(err)
 	}
@@ -68,6 +68,27 @@ func (s *supervisor) start(exe string, since time.Time) (*child, error) {
 		close(c.exited)
 	}()
 	return c, nil
+}
+
+// shared is a copy of a listener's socket for a child. One from TCPListener.File would make the socket block when the child gets
+// it, in every program that has it: who accepts then cannot be stopped until somebody connects.
+func shared(l *net.TCPListener) (*os.File, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	failed := raw.Control(func(own uintptr) {
+		if fd, err = syscall.Dup(int(own)); err == nil {
+			syscall.CloseOnExec(fd)
+		}
+	})
+	if err := errors.Join(failed, err); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
 func notStarted(err error) error {
@@ -142,6 +163,7 @@ type Inheritance struct {
 	Since    time.Time // of the first: when the parent was started
 	ready    *os.File
 	hold     *os.File
+	parent   int
 }
 
 // Inherited returns what a parent has handed on, nil when there is none. Call it once, before anything is started.
@@ -160,11 +182,16 @@ func Inherited() (*Inheritance, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Internal, "rebuild.no_socket", "the parent has left no socket; unset %s", variable)
 	}
-	return &Inheritance{Listener: l, First: since != 0, Since: time.Unix(0, since), ready: os.NewFile(readyFD, "ready"), hold: os.NewFile(holdFD, "hold")}, nil
+	return &Inheritance{
+		Listener: l, First: since != 0, Since: time.Unix(0, since), ready: os.NewFile(readyFD, "ready"), hold: os.NewFile(holdFD, "hold"), parent: os.Getppid(),
+	}, nil
 }
 
 // Ready tells the parent that requests are answered.
 func (i *Inheritance) Ready() { _, _ = i.ready.Write([]byte{1}) } // without a parent, over is closed
+
+// Orphaned says that the parent has ended: nobody has taken over.
+func (i *Inheritance) Orphaned() bool { return os.Getppid() != i.parent }
 
 // Over is closed when another program has taken over, or the parent has ended.
 func (i *Inheritance) Over() <-chan struct{} {

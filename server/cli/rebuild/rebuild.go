@@ -1,5 +1,5 @@
-// Package rebuild builds the program again when its functions in Go have changed, and lets the new one take over from the
-// running one: both accept on one socket, the old one ends what it has begun, no request is lost.
+// Package rebuild builds the program again when its functions in Go, its migrations or its settings have changed, and lets the
+// new one take over from the running one: both accept on one socket, the old one ends what it has begun, no request is lost.
 //
 // Way in: Program says whether there is something to build, Run is the parent, Inherited what it has started. The parent serves
 // nobody. It holds what must outlive a change, the socket and the private PostgreSQL of its caller.
@@ -31,7 +31,7 @@ import (
 // Config says what to build and what the programs get.
 type Config struct {
 	Program  string           // the main package
-	Folder   string           // of the functions in Go
+	Places   []string         // folders of sources and of migrations, and files that the program reads at its start
 	Args     []string         // of the program
 	Env      []string         // "NAME=value", beside the parent's
 	Since    time.Time        // when the parent was started
@@ -85,7 +85,7 @@ func Run(ctx context.Context, c Config) (code int, err error) {
 	defer s.building.Wait()
 	defer cancel()
 	saved := make(chan struct{}, 1)
-	w, err := watch.Start(watch.Config{Folders: []string{c.Folder}, Log: c.Log, Changed: func(_ string, names []string) {
+	w, err := watch.Start(watch.Config{Places: c.Places, Log: c.Log, Changed: func(_ string, names []string) {
 		if slices.ContainsFunc(names, source) {
 			select {
 			case saved <- struct{}{}:
@@ -99,8 +99,11 @@ func Run(ctx context.Context, c Config) (code int, err error) {
 	return s.run(ctx, live, saved)
 }
 
-// source says whether a file is part of the program.
-func source(name string) bool { return path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") }
+// source says whether a file is part of the program, or of what it reads at its start.
+func source(name string) bool {
+	ext := path.Ext(name)
+	return name == "." || ext == ".sql" || ext == ".go" && !strings.HasSuffix(name, "_test.go")
+}
 
 func (s *supervisor) run(ctx context.Context, live *child, saved <-chan struct{}) (code int, err error) {
 	built, abort := make(chan *child, 1), func() {}
@@ -148,7 +151,7 @@ func (s *supervisor) replace(ctx context.Context, old, next *child) *child {
 // build makes the program again, starts it and hands it over when it serves. What fails is told.
 func (s *supervisor) build(ctx, compiling context.Context, built chan<- *child) {
 	begin := time.Now()
-	s.c.Log.InfoContext(ctx, "functions in Go have changed; building")
+	s.c.Log.InfoContext(ctx, "sources in Go, migrations or settings have changed; building")
 	s.builds++
 	exe := filepath.Join(s.dir, "crema-"+strconv.Itoa(s.builds))
 	cmd := exec.CommandContext(compiling, "go", "build", "-trimpath", "-o", exe, s.c.Program)
@@ -169,7 +172,7 @@ func (s *supervisor) build(ctx, compiling context.Context, built chan<- *child) 
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			s.c.Log.ErrorContext(ctx, "the changed program did not start; the functions in Go stay as they were", "error", fault.From(err).Message)
+			s.c.Log.ErrorContext(ctx, "the changed program did not start; everything stays as it was", "error", fault.From(err).Message)
 		}
 		return
 	}

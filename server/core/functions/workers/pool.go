@@ -41,7 +41,7 @@ const (
 	overflow  = maxDepth + 1     // workers with nested calls, for each worker that is allowed without
 )
 
-// Open starts a pool and its first worker, and returns when the functions are loaded. A folder without
+// Open starts a pool and its first worker, and returns when the functions are loaded, or when ctx ends before. A folder without
 // files of the language gives a nil Pool. Reasons: workers.no_interpreter, workers.not_loaded.
 func Open(ctx context.Context, c Config) (*Pool, error) {
 	c = c.withDefaults()
@@ -54,7 +54,7 @@ func Open(ctx context.Context, c Config) (*Pool, error) {
 	if p.launcher, err = newLauncher(ctx, c, files); err != nil {
 		return nil, err
 	}
-	w, r, err := p.launch()
+	w, r, err := p.launch(ctx)
 	if err != nil {
 		p.launcher.stop()
 		return nil, err
@@ -242,7 +242,7 @@ func (p *Pool) grow() {
 		if !p.pause(pause) {
 			return
 		}
-		w, _, err := p.launch()
+		w, _, err := p.launch(context.Background())
 		if err == nil {
 			p.join(w)
 			return
@@ -268,14 +268,14 @@ func (p *Pool) pause(d time.Duration) bool {
 }
 
 // launch starts a worker and loads the functions.
-func (p *Pool) launch() (*worker, Registered, error) {
+func (p *Pool) launch(ctx context.Context) (*worker, Registered, error) {
 	begin, number := time.Now(), p.numbers.Add(1)
 	started, err := p.launcher.launch(number)
 	if err != nil {
 		return nil, Registered{}, err
 	}
 	w := newWorker(p, number, started)
-	r, err := w.load(p.files, p.c.LoadLimit)
+	r, err := w.load(ctx, p.files, p.c.LoadLimit)
 	if err != nil {
 		w.process.kill()
 	}

@@ -82,7 +82,7 @@ func newWorker(p *Pool, number int64, started process) *worker {
 }
 
 // load makes the worker load its functions. It reads the lane by itself, before read does.
-func (w *worker) load(l load, limit time.Duration) (Registered, error) {
+func (w *worker) load(ctx context.Context, l load, limit time.Duration) (Registered, error) {
 	var r Registered
 	first := w.lanes[0]
 	body, err := json.Marshal(l)
@@ -91,6 +91,7 @@ func (w *worker) load(l load, limit time.Duration) (Registered, error) {
 	}
 	late := time.AfterFunc(limit, w.process.kill)
 	defer late.Stop()
+	defer context.AfterFunc(ctx, w.process.kill)() // nobody waits for it any more
 	if err := first.conn.Write(proc.Frame{Type: frameLoad, Body: body}, time.Now().Add(limit)); err != nil {
 		return r, w.notLoaded(err, limit)
 	}
