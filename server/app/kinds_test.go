@@ -298,6 +298,7 @@ func (r running) read(resp *http.Response, err error) string {
 func (r running) client(action, params string) string {
 	return r.ask(r.c.APIKey.Reveal(), action, params)
 }
+
 func (r running) master(action, params string) string {
 	return r.ask(r.c.MasterKey.Reveal(), action, params)
 }

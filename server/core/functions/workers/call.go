@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"crema/server/base/fault"
-	"crema/server/base/telemetry"
 	"crema/server/base/proc"
+	"crema/server/base/telemetry"
 )
 
 // Call runs one function and returns its result. It fails with what the function raised, with the error of

@@ -440,7 +440,8 @@ def limits():
 @skygear.op("chance")
 def chance():
     return [seeded == os.getpid() for seeded in numpy.random.SEEDS]
-`})
+`,
+	})
 	if problems := p.Registered().Problems; len(problems) > 0 {
 		t.Fatal(problems)
 	}
