@@ -82,9 +82,13 @@ def echo(**kwargs):
 @skygear.op("sum")
 def add(a, b):
     return a + b
+
+@skygear.op("leave")
+def leave():
+    raise SystemExit("closed today")
 `})
 	r := p.Registered()
-	if len(r.Ops) != 2 || r.Ops[0].Name != "echo" || !r.Ops[0].UserRequired || len(r.Problems) > 0 {
+	if len(r.Ops) != 3 || r.Ops[0].Name != "echo" || !r.Ops[0].UserRequired || len(r.Problems) > 0 {
 		t.Errorf("registered: %+v", r)
 	}
 	for _, c := range []struct{ name, args, want string }{
@@ -98,6 +102,9 @@ def add(a, b):
 	}
 	if _, err := op(t, p, "sum", `{"a": 1}`); !fault.HasCode(err, fault.Internal) || !strings.Contains(err.Error(), "missing 1 required") {
 		t.Errorf("a call without an argument: %v", err)
+	}
+	if _, err := op(t, p, "leave", `{}`); !fault.Is(err, "functions.raised") || !strings.Contains(err.Error(), "closed today") {
+		t.Errorf("a function that calls sys.exit: %v", err)
 	}
 }
 
@@ -194,4 +201,29 @@ func TestArguments_ThatAreHardToRead(t *testing.T) {
 			t.Errorf("worker %s was replaced by %s, %v", before, after, err)
 		}
 	})
+}
+
+// A worker that has lost one of its threads would let calls wait until their deadline.
+func TestPython_EveryThreadOrNone(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python, Workers: 1}, map[string]string{"a.py": `
+import time
+import skygear
+from crema_runtime import worker
+
+@skygear.op("wait")
+def wait():
+    time.sleep(1000)
+
+@skygear.op("cut")
+def cut():
+    worker.current.lane.channel = None
+`})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _, _ = p.Call(ctx, Op, "wait", json.RawMessage(`{}`), Caller{}) }() // in the first thread
+	waitFor(t, func() bool { return p.busyAndWaiting() == [2]int{1, 0} })
+	if _, err := op(t, p, "cut", `{}`); !fault.Is(err, "workers.crashed") {
+		t.Errorf("a thread without a socket: %v", err)
+	}
 }

@@ -19,6 +19,16 @@ class Lane:
         self.actions = 0
 
     def serve(self):
+        """Run calls until the server has gone. Without one of its threads a worker is of no use: calls would wait."""
+        try:
+            self.run_calls()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            flush()
+        finally:
+            os._exit(1)
+
+    def run_calls(self):
         current.lane = self
         from skygear.transmitter import dispatch
         while True:

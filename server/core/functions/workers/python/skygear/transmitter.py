@@ -22,7 +22,7 @@ def dispatch(call):
             return RESULT, _KINDS[call["kind"]](call["name"], call.get("param"))
         finally:
             pop_context()
-    except Exception as e:
+    except BaseException as e:  # sys.exit() ends the call, not the worker
         return _failure(e)
 
 
