@@ -152,7 +152,7 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 
 // openSite opens the files of a version.
 func (s *staged) openSite(ctx context.Context, v deploys.Version) (err error) {
-	c := static.Config{Dir: v.Site, Popup: s.app.popup(), Mounts: s.mounts, Log: s.app.log}
+	c := static.Config{Dir: v.Site, Popup: s.app.popup(), Client: "/sdk/skygear.js", Mounts: s.mounts, Log: s.app.log}
 	for _, b := range v.Before {
 		c.Before = append(c.Before, static.Before{Dir: cmp.Or(b.Site, s.app.c.StaticDir), Until: b.Until})
 	}

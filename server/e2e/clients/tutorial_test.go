@@ -47,6 +47,8 @@ func TestTutorial_TakesPayments(t *testing.T) {
 	if err := os.Remove(filepath.Join(c.dir, "index.js")); err != nil {
 		t.Fatal(err)
 	}
+	// The same page with the client from Skygear's own address, as the tutorial had it.
+	files["public_html/old.html"] = strings.Replace(files["public_html/index.html"], "skygear.min.js", "https://code.skygear.io/js/skygear/latest/skygear.min.js", 1)
 	c.write(t, fill(files, map[string]string{
 		"<your-stripe-private-key>": secret, "<your-stripe-public-key>": shop.Key, "<your-user-id>": "the-shop",
 		"<your-skygear-endpoint>": c.server.URL + "/", "<your-skygear-api-key>": c.server.APIKey,
@@ -73,6 +75,12 @@ func TestTutorial_TakesPayments(t *testing.T) {
 		t.Errorf("the table has %q, want %q", got, sale)
 	}
 	p.shoot("tutorial-paid")
+	p.do(chromedp.Navigate(c.server.URL + "/static/old.html"))
+	p.pay("4242424242424242")
+	p.wait(`document.getElementById('outcome').textContent === 'Thank you! The beans are on their way to ada@example.com.'`)
+	if got := c.rows(t); got != sale+"\n"+sale {
+		t.Errorf("the table has %q, want the sale twice", got)
+	}
 
 	c.write(t, map[string]string{"requirements.txt": files["requirements.txt"] + "there-is-no-such-package-of-crema==1.0\n"})
 	if out, _ := c.run(t, "deploy"); !strings.Contains(out, "the packages could not be installed") || !strings.Contains(out, "there-is-no-such-package-of-crema") {

@@ -186,23 +186,43 @@ func (d *Door) read(name string) (*File, error) {
 		if after, err := src.Stat(); err != nil || int64(len(f.body)) != info.Size() || !after.ModTime().Equal(info.ModTime()) {
 			f.reread = true // it changes under our eyes; the next look will tell
 		}
-		d.redirectPopup(f)
+		d.redirectScripts(f)
 	}
 	f.describe()
 	return f, nil
 }
 
-// stripePopup is where pages load the popup from that Stripe has retired.
-var stripePopup = regexp.MustCompile(`(?:https?:)?//checkout\.stripe\.com/(?:v[23]/)?checkout\.js`)
+// moved is a script that pages of old times load from elsewhere.
+type moved struct {
+	from  *regexp.Regexp
+	to    string
+	popup bool // it is the one of Stripe
+}
 
-// redirectPopup lets a page load the popup from us: with the sandbox's keys the one of Stripe could only ask real shoppers for
-// real cards. A file that is sent from disk stays as it is; no page is that large.
-func (d *Door) redirectPopup(f *File) {
-	if d.popup == "" || !strings.HasPrefix(contentType(f.name, nil), "text/html") || !stripePopup.Match(f.body) {
+// movedTo lists what has a place here. Wire: skygear §5.4, stripe §7.4.
+func movedTo(popup, client string) (all []moved) {
+	if popup != "" {
+		all = append(all, moved{regexp.MustCompile(`(?:https?:)?//checkout\.stripe\.com/(?:v[23]/)?checkout\.js`), popup, true})
+	}
+	if client != "" {
+		all = append(all, moved{regexp.MustCompile(`(?:https?:)?//code\.skygear\.io/js/skygear/[\w.-]+/skygear(?:\.min)?\.js`), client, false})
+	}
+	return all
+}
+
+// redirectScripts lets a page load from us what has moved. With the sandbox's keys the popup of Stripe could only ask real
+// shoppers for real cards, and who owns Skygear's address one day could put anything into a shop. A file that is sent from
+// disk stays as it is; no page is that large.
+func (d *Door) redirectScripts(f *File) {
+	if !strings.HasPrefix(contentType(f.name, nil), "text/html") {
 		return
 	}
-	f.body, f.popup = stripePopup.ReplaceAllLiteral(f.body, []byte(d.popup)), true
-	d.log.Info("a page loads the sandbox's popup instead of Stripe's", "file", f.name, "popup", d.popup)
+	for _, m := range d.moved {
+		if m.from.Match(f.body) {
+			f.body, f.popup = m.from.ReplaceAllLiteral(f.body, []byte(m.to)), f.popup || m.popup
+			d.log.Info("a page of old times loads a script from this server", "file", f.name, "script", m.to)
+		}
+	}
 }
 
 // fits says whether the file is kept in memory.

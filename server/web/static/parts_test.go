@@ -3,6 +3,7 @@ package static_test
 import (
 	"log/slog"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -84,4 +85,35 @@ func TestBefore_KeepsWhatCarriesAHash(t *testing.T) {
 	check(map[string]string{"/assets/index-BZ3bXk_w.js": script, "/main.0a1b2c3d.chunk.js": ""})
 	now = day.Add(24 * time.Hour)
 	check(map[string]string{"/assets/index-BZ3bXk_w.js": "", "/app.3f9a1c2b.js": "new"})
+}
+
+// Pages load the popup of old times from the sandbox, and Skygear's client from here; other files stay as they are, and so do all without a sandbox.
+func TestServe_ScriptsThatHaveMoved(t *testing.T) {
+	t.Parallel()
+	const page = `<script src="https://checkout.stripe.com/checkout.js"></script><script src='//checkout.stripe.com/v2/checkout.js'></script>`
+	const old = `<script src="https://code.skygear.io/js/skygear/latest/skygear.min.js"></script><script src="//code.skygear.io/js/polyfill/latest/polyfill.min.js">`
+	files := map[string]string{"index.html": page, "plain.html": "<p>https://checkout.stripe.com/", "page.js": page, "old.html": old}
+	_, dir := newDoor(t, files)
+	for popup, want := range map[string]string{"": page, "/own.js": `<script src="/own.js"></script><script src='/own.js'></script>`} {
+		d, err := static.New(static.Config{Dir: dir, Popup: popup, Client: popup, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := get(d, "/index.html")
+		if w.Body.String() != want || w.Header().Get("Content-Length") != strconv.Itoa(len(want)) || (w.Header().Get("X-Sandbox-Rewrite") != "") != (popup != "") {
+			t.Errorf("with popup %q the page is %s %v", popup, w.Body, w.Header())
+		}
+		want = old
+		if popup != "" {
+			want = `<script src="/own.js"></script><script src="//code.skygear.io/js/polyfill/latest/polyfill.min.js">`
+		}
+		if w := get(d, "/old.html"); w.Body.String() != want || w.Header().Get("X-Sandbox-Rewrite") != "" {
+			t.Errorf("with client %q the page is %s %v", popup, w.Body, w.Header())
+		}
+		for _, name := range []string{"plain.html", "page.js"} {
+			if w := get(d, "/"+name); w.Body.String() != files[name] || w.Header().Get("X-Sandbox-Rewrite") != "" {
+				t.Errorf("with popup %q %s is %s %v", popup, name, w.Body, w.Header())
+			}
+		}
+	}
 }

@@ -21,8 +21,9 @@ type Config struct {
 	Dir string // the folder; one that does not exist serves nothing
 	Log *slog.Logger
 
-	// Popup is where pages find the popup of old times instead of at Stripe; "" leaves them as they are.
-	Popup string
+	// Popup and Client are where pages find the popup of old times instead of at Stripe, and Skygear's client instead of at
+	// its own address, which is gone; "" leaves them as they are.
+	Popup, Client string
 
 	Mounts []Mount // folders beside it
 
@@ -47,7 +48,7 @@ type Before struct {
 // Door serves a folder.
 type Door struct {
 	log   *slog.Logger
-	popup string
+	moved []moved
 	root  *os.Root // nil when there is no folder
 	start time.Time
 	now   func() time.Time
@@ -75,7 +76,7 @@ type part struct {
 
 // New opens the folders. It reads no file yet.
 func New(c Config) (*Door, error) {
-	d := &Door{log: c.Log, popup: c.Popup, now: c.Now, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
+	d := &Door{log: c.Log, moved: movedTo(c.Popup, c.Client), now: c.Now, start: time.Now(), files: map[string]*File{}, queue: make(chan *File, 1024)}
 	if d.now == nil {
 		d.now = time.Now
 	}
@@ -100,10 +101,11 @@ func (d *Door) openFolder(dir string) (err error) {
 
 func (d *Door) openMounts(mounts []Mount) error {
 	for _, m := range mounts {
-		opened, err := New(Config{Dir: m.Dir, Log: d.log, Popup: d.popup})
+		opened, err := New(Config{Dir: m.Dir, Log: d.log})
 		if err != nil {
 			return err
 		}
+		opened.moved = d.moved
 		d.mounts = append(d.mounts, part{Door: opened, prefix: m.Prefix})
 	}
 	slices.SortStableFunc(d.mounts, func(a, b part) int { return len(b.prefix) - len(a.prefix) })

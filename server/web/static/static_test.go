@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -227,29 +226,6 @@ func TestServe_HeadersOfAFile(t *testing.T) {
 	}
 	if w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Length") != "1" || w.Header().Get("Last-Modified") != info.ModTime().UTC().Format(http.TimeFormat) {
 		t.Errorf("HEAD: %d %v", w.Code, w.Header())
-	}
-}
-
-// Pages load the popup of old times from the sandbox, other files stay as they are, and so do all without a sandbox.
-func TestServe_PopupOfTheSandbox(t *testing.T) {
-	t.Parallel()
-	const page = `<script src="https://checkout.stripe.com/checkout.js"></script><script src='//checkout.stripe.com/v2/checkout.js'></script>`
-	files := map[string]string{"index.html": page, "plain.html": "<p>https://checkout.stripe.com/", "page.js": page}
-	_, dir := newDoor(t, files)
-	for popup, want := range map[string]string{"": page, "/own.js": `<script src="/own.js"></script><script src='/own.js'></script>`} {
-		d, err := static.New(static.Config{Dir: dir, Popup: popup, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := get(d, "/index.html")
-		if w.Body.String() != want || w.Header().Get("Content-Length") != strconv.Itoa(len(want)) || (w.Header().Get("X-Sandbox-Rewrite") != "") != (popup != "") {
-			t.Errorf("with popup %q the page is %s %v", popup, w.Body, w.Header())
-		}
-		for _, name := range []string{"plain.html", "page.js"} {
-			if w := get(d, "/"+name); w.Body.String() != files[name] || w.Header().Get("X-Sandbox-Rewrite") != "" {
-				t.Errorf("with popup %q %s is %s %v", popup, name, w.Body, w.Header())
-			}
-		}
 	}
 }
 
