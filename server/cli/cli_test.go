@@ -139,3 +139,13 @@ func TestOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestValue_MayHaveLines(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"one": "one", "one\n": "one", "one\r\n": "one", "one\ntwo\n": "one\ntwo", "one\n\n": "one\n", "": "", "\n": ""} {
+		env := &environment{in: strings.NewReader(in)}
+		if got, err := env.value(); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+}

@@ -244,7 +244,7 @@ type secretsSet struct {
 
 // Run reads the value from stdin: a command line is public on most machines.
 func (s secretsSet) Run(env *environment) error {
-	value, err := env.line("Value: ")
+	value, err := env.value()
 	if err != nil {
 		return err
 	}
@@ -253,6 +253,19 @@ func (s secretsSet) Run(env *environment) error {
 		err := c.Do(ctx, http.MethodPut, "/v2/apps/{app}/secrets/"+s.Name, map[string]string{"value": value}, &st)
 		return st.Job, err
 	})
+}
+
+// value is a line that is typed, or all that is piped but for the end of its last line: keys in files have several.
+func (e *environment) value() (string, error) {
+	if e.terminal {
+		return e.line("Value: ")
+	}
+	text, err := io.ReadAll(e.in)
+	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if err != nil || value == "" {
+		return "", fault.Wrap(err, fault.Invalid, "cli.no_input", "give the value on the standard input")
+	}
+	return value, nil
 }
 
 // line reads one line, and asks for it where somebody can be asked.

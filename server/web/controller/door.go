@@ -61,7 +61,10 @@ func Uploads(r *http.Request) bool {
 		r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/apps/") && strings.Contains(r.URL.Path, "/files/")
 }
 
-const uploadsPath = "/v2/uploads/"
+const (
+	uploadsPath   = "/v2/uploads/"
+	buildLogsPath = "/v2/build-logs/"
+)
 
 // request is a call of somebody who is known.
 type request struct {
@@ -77,7 +80,7 @@ func (d *Door) Register(r chi.Router) {
 	r.Get("/v2/apps/", d.known(d.apps))
 	r.Get("/v2/apps", d.known(d.apps))
 	r.Post(uploadsPath+"{upload}", d.answer(d.receive))
-	r.Get("/v2/build-logs/{job}", d.answer(d.buildLog))
+	r.Get(buildLogsPath+"{ticket}", d.answer(d.buildLog))
 	r.Get("/v2/log-stream", d.stream)
 	r.Get("/v2/tokens", d.known(d.tokens))
 	r.Post("/v2/tokens", d.known(d.createToken))

@@ -190,6 +190,36 @@ func TestDoor_SealsTicketsOfStreams(t *testing.T) {
 	}
 }
 
+// What stands in the address of a build log opens that log, for a while, and nothing else.
+func TestDoor_SealsTicketsOfBuildLogs(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	status, answer := ask(t, http.MethodPost, s.URL+"/v2/apps/coffee/rollback", "Token "+master, skycli, `{"version": 0}`)
+	if status != 200 {
+		t.Fatal(answer)
+	}
+	_, answer = ask(t, http.MethodGet, s.URL+"/v2/apps/coffee/status", "Token "+master, skycli, "")
+	last, _ := answer["last_build_job"].(map[string]any)
+	target, _ := last["log_url"].(string)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || !strings.Contains(string(text), "live: ") {
+		t.Errorf("%d %q, %v", res.StatusCode, text, err)
+	}
+	for _, path := range []string{"/v2/build-logs/" + last["id"].(string), "/v2/log-stream?token=" + target[strings.LastIndex(target, "/")+1:]} {
+		if status, _ := ask(t, http.MethodGet, s.URL+path, "", "crema", ""); status != 401 {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+}
+
 // A stream that is open ends when its token does.
 func TestDoor_EndsStreamsWithTheirToken(t *testing.T) {
 	t.Parallel()

@@ -27,38 +27,38 @@ const (
 func (d *Door) openStream(r request) error {
 	web.WriteJSON(r.w, http.StatusOK, map[string]string{
 		"websocket_url": "ws" + strings.TrimPrefix(d.base(r.Request), "http") + "/v2/log-stream",
-		"token":         d.ticket(token(r.Request), time.Now().Add(streamFor)),
+		"token":         d.ticket("stream", token(r.Request), streamFor),
 	})
 	return nil
 }
 
-// ticket is a token, sealed so that it may stand in a URL, and good until ends.
-func (d *Door) ticket(token string, ends time.Time) string {
+// ticket is a text for one purpose, sealed so that it may stand in a URL, and good for a while.
+func (d *Door) ticket(purpose, text string, life time.Duration) string {
 	nonce := make([]byte, d.box.NonceSize())
 	_, _ = rand.Read(nonce) // it never fails
-	text := strconv.FormatInt(ends.Unix(), 10) + " " + token
-	return base64.RawURLEncoding.EncodeToString(d.box.Seal(nonce, nonce, []byte(text), nil))
+	text = strconv.FormatInt(time.Now().Add(life).Unix(), 10) + " " + text
+	return base64.RawURLEncoding.EncodeToString(d.box.Seal(nonce, nonce, []byte(text), []byte(purpose)))
 }
 
-// admitted returns the token in a ticket.
-func (d *Door) admitted(ticket string) (token string, ok bool) {
+// admitted returns the text in a ticket.
+func (d *Door) admitted(purpose, ticket string) (text string, ok bool) {
 	sealed, err := base64.RawURLEncoding.DecodeString(ticket)
 	if err != nil || len(sealed) < d.box.NonceSize() {
 		return "", false
 	}
-	text, err := d.box.Open(nil, sealed[:d.box.NonceSize()], sealed[d.box.NonceSize():], nil)
+	opened, err := d.box.Open(nil, sealed[:d.box.NonceSize()], sealed[d.box.NonceSize():], []byte(purpose))
 	if err != nil {
 		return "", false
 	}
-	ends, token, _ := strings.Cut(string(text), " ")
+	ends, text, _ := strings.Cut(string(opened), " ")
 	at, err := strconv.ParseInt(ends, 10, 64)
-	return token, err == nil && time.Now().Unix() <= at
+	return text, err == nil && time.Now().Unix() <= at
 }
 
 // stream sends what functions log over a websocket: objects with msg. Wire: G2.
 func (d *Door) stream(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	token, ok := d.admitted(query.Get("token"))
+	token, ok := d.admitted("stream", query.Get("token"))
 	if _, err := d.c.Operators.Who(r.Context(), token); !ok || err != nil {
 		fail(w, r, fault.New(fault.TokenRefused, "controller.stream_token", "the token of the log stream is not accepted; run the command again"))
 		return

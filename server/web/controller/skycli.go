@@ -20,6 +20,8 @@ const (
 	hold       = 250 * time.Millisecond
 	longPoll   = 25 * time.Second // below what proxies allow
 	uploadTime = 15 * time.Minute
+
+	buildLogFor = 15 * time.Minute // in which a log may be read without a token
 )
 
 // logIn exchanges a password for a token. Wire: L1.
@@ -131,7 +133,7 @@ func (d *Door) status(r request) error {
 	}
 	web.WriteJSON(r.w, http.StatusOK, map[string]any{
 		"status":         "running",
-		"last_build_job": map[string]any{"id": id, "status": j.State, "log_url": d.base(r.Request) + "/v2/build-logs/" + id},
+		"last_build_job": map[string]any{"id": id, "status": j.State, "log_url": d.base(r.Request) + buildLogsPath + d.ticket("build log", id, buildLogFor)},
 	})
 	return nil
 }
@@ -155,9 +157,13 @@ func (d *Door) stopping() bool {
 	}
 }
 
-// buildLog sends a job's log as text. Its id is a secret that only status tells. Wire: D6.
+// buildLog sends a job's log as text to whoever has the ticket that status tells. Wire: D6.
 func (d *Door) buildLog(w http.ResponseWriter, r *http.Request) error {
-	j, err := d.c.Deploys.Job(r.Context(), chi.URLParam(r, "job"), 0, 0)
+	id, ok := d.admitted("build log", chi.URLParam(r, "ticket"))
+	if !ok {
+		return fault.New(fault.TokenRefused, "controller.log_ticket", "this address of a build log is no longer good; ask for the status again")
+	}
+	j, err := d.c.Deploys.Job(r.Context(), id, 0, 0)
 	if err != nil {
 		return err
 	}
