@@ -177,10 +177,17 @@ func (f *forker) prepare(number int64) (one *forked, files []*os.File, err error
 	return one, files, nil
 }
 
+// endLimit is how long the parent has for killing what its workers have left.
+const endLimit = 2 * time.Second
+
 func (f *forker) stop() {
 	f.launching.Lock()
 	defer f.launching.Unlock()
-	f.parent.Kill()
+	late := time.AfterFunc(endLimit, f.parent.Kill)
+	defer late.Stop()
+	if err := f.parent.Conn(0).Write(proc.Frame{Type: frameEnd}, time.Now().Add(endLimit)); err != nil {
+		f.parent.Kill()
+	}
 	<-f.parent.Done()
 	f.home.stop()
 }

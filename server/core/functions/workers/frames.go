@@ -24,6 +24,7 @@ const (
 	frameExited   = 14 // from it: child
 	frameReap     = 15 // to it: child; its process id may be used again from now on
 	frameRetire   = 16 // from a worker: it should be replaced, because memory ran out
+	frameEnd      = 17 // to the parent of workers: it ends, and whatever it still has
 )
 
 // actionBits are the low bits of an action's id; the high ones are its call's.

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,5 +227,65 @@ def cut():
 	waitFor(t, func() bool { return p.busyAndWaiting() == [2]int{1, 0} })
 	if _, err := op(t, p, "cut", `{}`); !fault.Is(err, "workers.crashed") {
 		t.Errorf("a thread without a socket: %v", err)
+	}
+}
+
+// What a function starts ends with its worker, also when it hides from the worker's process group.
+func TestPython_NothingOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux gives a process what its grandchildren leave")
+	}
+	p := open(t, Config{Language: Python, Workers: 1}, map[string]string{"a.py": `
+import os, subprocess, time
+import skygear
+
+@skygear.op("hide")
+def hide():
+    r, w = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:  # a parent who hides, with a child who hides
+            os.write(w, b"%d %d " % (os.getpid(), subprocess.Popen(["sleep", "1000"], start_new_session=True).pid))
+            time.sleep(1000)
+        os._exit(0)
+    pids = b""
+    while pids.count(b" ") < 2:
+        pids += os.read(r, 100)
+    return [int(pid) for pid in pids.split()]
+
+@skygear.op("leave")
+def leave():
+    os._exit(0)
+`})
+	var hidden []int
+	got, err := op(t, p, "hide", `{}`)
+	if err == nil {
+		err = json.Unmarshal([]byte(got), &hidden)
+	}
+	if err != nil || len(hidden) != 2 {
+		t.Fatal(got, err)
+	}
+	for _, pid := range hidden {
+		if err := syscall.Kill(pid, 0); err != nil {
+			t.Errorf("process %d ended before its worker: %v", pid, err)
+		}
+	}
+	if _, err := op(t, p, "leave", `{}`); !fault.Is(err, "workers.crashed") {
+		t.Error(err)
+	}
+	waitFor(t, func() bool { return syscall.Kill(hidden[0], 0) != nil && syscall.Kill(hidden[1], 0) != nil })
+	got, err = op(t, p, "hide", `{}`) // what is forked next is a worker again
+	if err == nil {
+		err = json.Unmarshal([]byte(got), &hidden)
+	}
+	if err != nil {
+		t.Fatal(got, err)
+	}
+	p.Stop()
+	for _, pid := range hidden {
+		if err := syscall.Kill(pid, 0); err == nil {
+			t.Errorf("process %d has outlived the pool", pid)
+		}
 	}
 }

@@ -1,7 +1,7 @@
 """The messages between the server and this process. workers/frames.go has the same list."""
 import struct
 
-HELLO, READY, LOAD, REGISTER, CALL, RESULT, ERROR, ACTION, ANSWER, PING, PONG, FORK, FORKED, EXITED, REAP, RETIRE = range(1, 17)
+HELLO, READY, LOAD, REGISTER, CALL, RESULT, ERROR, ACTION, ANSWER, PING, PONG, FORK, FORKED, EXITED, REAP, RETIRE, END = range(1, 18)
 
 ACTION_BITS = 24
 MAX = 16 << 20

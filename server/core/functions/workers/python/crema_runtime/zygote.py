@@ -10,20 +10,32 @@ import socket
 import stat
 import sys
 import threading
+import time
 
 from . import frames, sandbox, worker
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 class Zygote:
     def __init__(self):
         self.channel = frames.Channel(socket.socket(fileno=3))
-        self.children = set()
+        self.children = {}  # workers by process id: whether the server has been told of their end
+        self.condemned = set()  # strays that have been killed
         self.wake, self.waker = os.pipe()
         os.set_blocking(self.waker, False)
         os.set_blocking(self.wake, False)
         self.prctl = find_prctl()
+        self.adopts = self.adopt()
+
+    def adopt(self):
+        """Become the parent of what workers leave behind, where the system tells of it."""
+        try:
+            self.strays()
+        except OSError:
+            return False
+        return bool(self.prctl) and self.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
     def send(self, kind, **content):
         self.channel.write(kind, 0, json.dumps(content).encode())
@@ -52,6 +64,9 @@ class Zygote:
         if message is None:
             return False
         kind, _, body = message
+        if kind == frames.END:
+            self.end()
+            return False
         if kind == frames.LOAD:
             self.send(frames.READY, unfit=preload(json.loads(body)["preload"]))
         elif kind == frames.FORK:
@@ -59,8 +74,11 @@ class Zygote:
         elif kind == frames.REAP:
             pid = json.loads(body)["pid"]
             if pid in self.children:
-                self.children.discard(pid)
-                os.waitpid(pid, 0)
+                del self.children[pid]
+                try:
+                    os.waitpid(pid, 0)
+                except ChildProcessError:
+                    pass  # end_of has done it
         return True
 
     def fork(self, fds):
@@ -79,7 +97,7 @@ class Zygote:
             os.setpgid(pid, pid)
         except OSError:
             pass  # the child has done it
-        self.children.add(pid)
+        self.children[pid] = False
         self.send(frames.FORKED, pid=pid, status="")
 
     def become_worker(self, fds):
@@ -115,19 +133,56 @@ class Zygote:
     def look(self):
         """Tell of the children that have ended. They are reaped when the server says so: until then nothing
         else gets their process id."""
-        for pid in list(self.children):
-            if hasattr(os, "waitid"):
-                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                if ended is None:
-                    continue
-                status = describe(ended.si_code == os.CLD_EXITED, ended.si_status)
-            else:
-                gone, code = os.waitpid(pid, os.WNOHANG)
-                if gone == 0:
-                    continue
-                self.children.discard(pid)
-                status = describe(os.WIFEXITED(code), os.WEXITSTATUS(code) if os.WIFEXITED(code) else os.WTERMSIG(code))
-            self.send(frames.EXITED, pid=pid, status=status)
+        ended = False
+        for pid in [pid for pid, told in self.children.items() if not told]:
+            status = end_of(pid)
+            if status is not None:
+                self.children[pid] = ended = True
+                self.send(frames.EXITED, pid=pid, status=status)
+        if self.adopts:
+            self.sweep(ended)
+
+    def sweep(self, kill):
+        """Kill what ended workers have left behind, also what has left their process groups, and what that leaves
+        behind in turn. Whose it was cannot be told."""
+        for pid in self.strays():
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                kill = kill or pid in self.condemned
+                self.condemned.discard(pid)
+        if kill:
+            for pid in self.strays():
+                os.kill(pid, signal.SIGKILL)
+                self.condemned.add(pid)
+
+    def end(self):
+        """Kill everything, as often as something is left."""
+        self.children.clear()
+        limit = time.monotonic() + 1
+        while self.adopts and time.monotonic() < limit:
+            strays = self.strays()
+            if not strays:
+                return
+            for pid in strays:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+
+    def strays(self):
+        """Return this process's children that are no workers."""
+        found = set()
+        for thread in os.listdir("/proc/self/task"):
+            with open("/proc/self/task/%s/children" % thread) as f:
+                found.update(int(pid) for pid in f.read().split())
+        return found - self.children.keys()
+
+
+def end_of(pid):
+    """Return how a child has ended, without reaping it where that can be done; None while it runs."""
+    if hasattr(os, "waitid"):
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return ended and describe(ended.si_code == os.CLD_EXITED, ended.si_status)
+    gone, code = os.waitpid(pid, os.WNOHANG)
+    return describe(os.WIFEXITED(code), os.WEXITSTATUS(code) if os.WIFEXITED(code) else os.WTERMSIG(code)) if gone else None
 
 
 def describe(exited, number):
