@@ -179,14 +179,16 @@ func (d *Door) read(name string) (*File, error) {
 	}
 	f := &File{root: d.root, name: name, info: info, reread: settling(info), cacheControl: []string{"no-cache"}}
 	f.shrinks = compressible(contentType(name, nil))
-	if d.fits(f) {
+	if fits := d.fits(f); fits || d.moves(f) {
 		if f.body, err = io.ReadAll(io.LimitReader(src, info.Size()+1)); err != nil {
 			return nil, err
 		}
 		if after, err := src.Stat(); err != nil || int64(len(f.body)) != info.Size() || !after.ModTime().Equal(info.ModTime()) {
 			f.reread = true // it changes under our eyes; the next look will tell
 		}
-		d.redirectScripts(f)
+		if changed := d.redirectScripts(f); !changed && !fits {
+			f.body = nil
+		}
 	}
 	f.describe()
 	return f, nil
@@ -210,19 +212,24 @@ func movedTo(popup, client string) (all []moved) {
 	return all
 }
 
-// redirectScripts lets a page load from us what has moved. With the sandbox's keys the popup of Stripe could only ask real
-// shoppers for real cards, and who owns Skygear's address one day could put anything into a shop. A file that is sent from
-// disk stays as it is; no page is that large.
-func (d *Door) redirectScripts(f *File) {
-	if !strings.HasPrefix(contentType(f.name, nil), "text/html") {
-		return
+// moves says whether a file may have to change, and so must be in memory, whatever room there is: it is a page.
+func (d *Door) moves(f *File) bool {
+	return len(d.moved) > 0 && f.info.Size() <= maxShrinkable && strings.HasPrefix(contentType(f.name, nil), "text/html")
+}
+
+// redirectScripts lets a page load from us what has moved, and says whether it does. With the sandbox's keys the popup of
+// Stripe could only ask real shoppers for real cards, and who owns Skygear's address one day could put anything into a shop.
+func (d *Door) redirectScripts(f *File) (changed bool) {
+	if !d.moves(f) {
+		return false
 	}
 	for _, m := range d.moved {
 		if m.from.Match(f.body) {
-			f.body, f.popup = m.from.ReplaceAllLiteral(f.body, []byte(m.to)), f.popup || m.popup
+			f.body, f.popup, changed = m.from.ReplaceAllLiteral(f.body, []byte(m.to)), f.popup || m.popup, true
 			d.log.Info("a page of old times loads a script from this server", "file", f.name, "script", m.to)
 		}
 	}
+	return changed
 }
 
 // fits says whether the file is kept in memory.

@@ -1,9 +1,11 @@
 package static_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +116,30 @@ func TestServe_ScriptsThatHaveMoved(t *testing.T) {
 			if w := get(d, "/"+name); w.Body.String() != files[name] || w.Header().Get("X-Sandbox-Rewrite") != "" {
 				t.Errorf("with popup %q %s is %s %v", popup, name, w.Body, w.Header())
 			}
+		}
+	}
+}
+
+// Pages that must change are kept in memory when there is no room for others.
+func TestServe_ScriptsThatHaveMovedInASiteWithoutRoom(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"old.html": `<script src="https://checkout.stripe.com/checkout.js"></script>`, "large.html": "<p>" + strings.Repeat("x", 9<<20), "new.html": "<p>new",
+	}
+	for i := range 66 {
+		files[fmt.Sprintf("art/%d.png", i)] = strings.Repeat("x", 1<<20)
+	}
+	_, dir := newDoor(t, files)
+	d, err := static.New(static.Config{Dir: dir, Popup: "/own.js", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 66 {
+		get(d, fmt.Sprintf("/art/%d.png", i))
+	}
+	for name, want := range map[string]string{"old.html": `<script src="/own.js"></script>`, "large.html": files["large.html"], "new.html": files["new.html"]} {
+		if w := get(d, "/"+name); w.Code != http.StatusOK || w.Body.String() != want {
+			t.Errorf("%s answers %d %.60s", name, w.Code, w.Body)
 		}
 	}
 }
