@@ -215,8 +215,8 @@ func registersOldProject(t *testing.T, got Registered) {
 			{Name: "form", Methods: []string{"POST"}},
 			{Name: "json", Methods: []string{"POST"}},
 			{Name: "raw", Methods: []string{"GET", "POST", "PUT"}},
-			{Name: "things", Methods: []string{"GET", "POST", "PUT", "DELETE"}},
-			{Name: "things/", Methods: []string{"GET", "POST", "PUT", "DELETE"}},
+			{Name: "things", Methods: []string{"GET", "PUT"}},
+			{Name: "things/", Methods: []string{"GET", "PUT"}},
 		},
 		Hooks: []DeclaredHook{
 			{Name: "plugin.check", Type: "bean", Trigger: "beforeSave"},

@@ -69,27 +69,32 @@ function adopt(texts) {
      }`), {data: texts});
 }
 
-async function load({dir, files, code, settings = {config: {}}}) {
+async function load({dir, files, code, entry, settings = {config: {}}}) {
   require('crema/runtime/sandbox.js').apply();
   adopt(hold(dir, code));
   process.chdir(dir);
-  Object.assign(require('crema/skygear/cloud.js').skyconfig, settings.config);
+  const cloud = require('crema/skygear/cloud.js');
+  Object.assign(cloud.skyconfig, settings.config);
   const require_ = Module.createRequire(path.join(dir, 'crema.js'));
   const problems = [];
-  for (const file of files) {
+  // attempt loads one file. When it fails, what it has registered stays out, and the next one is tried.
+  const attempt = async (file, work) => {
     const before = registry.copy();
     registry.file = file;
     try {
-      try {
-        require_(path.join(dir, file));
-      } catch (cause) {
-        if (!isModule(cause)) throw cause;
-        await import(url.pathToFileURL(path.join(dir, file)).href);
-      }
+      await work();
     } catch (cause) {
       registry.restore(before);
       problems.push(problem(dir, file, cause));
     }
+  };
+  for (const name of cloud.settings.loadModules) await attempt(name, () => cloud.configModule(name));
+  for (const file of files) {
+    await attempt(file, async () => {
+      const found = await read(require_, path.join(dir, file));
+      const includeme = found?.includeme ?? found?.default?.includeme;
+      if (entry && typeof includeme === 'function') await includeme(cloud, {});
+    });
   }
   for (const event of ['init', 'before-config', 'after-config']) await tell(event, settings);
   const fixed = [];
@@ -101,6 +106,15 @@ async function load({dir, files, code, settings = {config: {}}}) {
     }
   }
   return {...registry.declarations, static: fixed, problems, version: process.versions.node};
+}
+
+async function read(require_, file) {
+  try {
+    return require_(file);
+  } catch (cause) {
+    if (!isModule(cause)) throw cause;
+    return await import(url.pathToFileURL(file).href);
+  }
 }
 
 function problem(dir, file, cause) {

@@ -1,7 +1,7 @@
 // The package skygear/cloud: functions for the server. The names and their behaviour are those of skygear-node 1.7, so
 // that code written for it runs unchanged.
 'use strict';
-const {createHash} = require('crypto');
+const {createHash, createHmac} = require('crypto');
 const sdk = require('crema/sdk.js');
 const {registry} = require('crema/skygear/registry.js');
 const {settings} = require('crema/skygear/settings.js');
@@ -62,6 +62,26 @@ async function configModule(name, {ignoreWarning} = {}) {
   else if (!ignoreWarning) console.warn(`the module ${name} has no function includeme`);
 }
 
+// poolConnect calls back with a connection to the app's database that has the app's tables in sight.
+function poolConnect(callback) {
+  pool.connect((err, client, done) => {
+    if (err) return callback(err, client, done);
+    const schema = `"app_${settings.appName.replace(/[.:]/g, '_').replace(/"/g, '""')}"`;
+    return client.query(`SET search_path TO ${schema}, public`, (cause) => callback(cause ?? null, client, done));
+  });
+}
+
+// getSigner makes something that signs the URLs of files, for the server, which gives them out.
+function getSigner() {
+  return {
+    async sign(name) {
+      const ends = String(Math.floor(Date.now() / 1000) + settings.assetStoreURLExpireDuration);
+      const mac = createHmac('sha256', settings.assetStoreSecret).update(name).update(ends).digest('base64url');
+      return `${settings.assetStoreURLPrefix}/${encodeURIComponent(name).replace(/%2F/g, '/')}?expiredAt=${ends}&signature=${mac}`;
+    },
+  };
+}
+
 // log makes a logger; its lines carry the name.
 function log(name = 'plugin') {
   const at = (level, write) => (...parts) => write(`[${level}] ${name}:`, ...parts);
@@ -74,6 +94,6 @@ function log(name = 'plugin') {
 module.exports = {
   op, every, event, handler, hook, provides, staticAsset, configModule, BaseAuthProvider, SkygearError: sdk.SkygearError, SkygearRequest, SkygearResponse, log, pool,
   beforeSave: hookFor('beforeSave'), afterSave: hookFor('afterSave'), beforeDelete: hookFor('beforeDelete'), afterDelete: hookFor('afterDelete'),
-  poolConnect: (callback) => pool.connect(callback), settings, skyconfig: {}, ErrorCodes: sdk.ErrorCodes, ...container,
+  poolConnect, getSigner, settings, skyconfig: {}, ErrorCodes: sdk.ErrorCodes, ...container,
 };
 module.exports.default = module.exports;

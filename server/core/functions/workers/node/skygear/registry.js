@@ -55,7 +55,9 @@ class Registry {
 
   registerHandler(name, func, {method, keyRequired, userRequired} = {}) {
     const methods = method ?? ['GET', 'POST', 'PUT'];
-    this.declarations.handler.push({name, methods, key_required: Boolean(keyRequired), user_required: Boolean(userRequired)});
+    const without = (one) => one.name === name ? {...one, methods: one.methods.filter((m) => !methods.includes(m))} : one; // the last one counts
+    this.declarations.handler = this.declarations.handler.map(without).filter((one) => one.methods.length > 0);
+    this.declarations.handler.push({name, methods: [...methods], key_required: Boolean(keyRequired), user_required: Boolean(userRequired)});
     const byMethod = new Map(this.functions.handler.get(name));
     for (const one of methods) byMethod.set(one, func);
     this.functions.handler.set(name, byMethod);

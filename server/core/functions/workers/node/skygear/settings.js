@@ -37,6 +37,9 @@ const settings = {
   pgPoolMin: number(env.PG_POOL_MIN, 0),
   pgPoolIdleTimeoutMillis: number(env.PG_POOL_IDLE_TIMEOUT_MILLIS, 3000),
   assetStore: env.ASSET_STORE || 'fs',
+  assetStoreSecret: env.ASSET_STORE_SECRET || 'asset-secret',
+  assetStoreURLPrefix: env.ASSET_STORE_URL_PREFIX || 'http://127.0.0.1:3000/files',
+  assetStoreURLExpireDuration: number(env.ASSET_STORE_URL_EXPIRE_DURATION, 3600),
   loadModules: modules(env.LOAD_MODULES),
 };
 

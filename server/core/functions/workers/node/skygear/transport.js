@@ -1,5 +1,6 @@
 // Runs what the server calls.
 'use strict';
+const querystring = require('querystring');
 const sdk = require('crema/sdk.js');
 const {registry} = require('crema/skygear/registry.js');
 const {getContainer} = require('crema/skygear/container.js');
@@ -13,17 +14,15 @@ class SkygearRequest {
     this.queryString = param.query_string;
     this.rawBody = Buffer.from(param.body || '', 'base64');
     this.body = this.rawBody.toString('utf8');
-    this.url = new URL(this.path + (this.queryString ? '?' + this.queryString : ''), 'http://localhost');
+    // The parts that Node's url.parse gives of such a URL.
+    const search = this.queryString ? '?' + this.queryString : '';
+    this.url = {
+      protocol: null, slashes: null, auth: null, host: null, port: null, hostname: null, hash: null,
+      search, query: querystring.parse(this.queryString), pathname: this.path, path: this.path + search, href: this.path + search,
+    };
   }
 
-  get query() {
-    const all = {};
-    for (const key of new Set(this.url.searchParams.keys())) {
-      const values = this.url.searchParams.getAll(key);
-      all[key] = values.length > 1 ? values : values[0];
-    }
-    return all;
-  }
+  get query() { return this.url.query; }
 
   get json() { return JSON.parse(this.body); }
 

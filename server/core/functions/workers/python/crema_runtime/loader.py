@@ -93,6 +93,8 @@ class Finder:
 def load(wanted):
     """Load the files and return what they registered."""
     from skygear import registry, skyconfig, transmitter
+    from skygear.options import options
+    from skygear.settings import parse_all
 
     folder, settings = wanted["dir"], wanted.get("settings") or {"config": {}}
     skyconfig.parse_config(settings["config"])
@@ -103,7 +105,10 @@ def load(wanted):
     sys.meta_path.insert(1, Finder(folder, False))
     sys.meta_path.append(Finder(folder, True))
     problems = []
-    if wanted["entry"]:
+    if options.modules:
+        for name in options.modules:
+            attempt(problems, folder, name, lambda: load_module(folder, name))
+    elif wanted["entry"]:
         file = wanted["files"][0]
         attempt(problems, folder, file, lambda: execute(PACKAGE, os.path.join(folder, file), [folder]))
     else:
@@ -113,6 +118,7 @@ def load(wanted):
         for file in wanted["files"]:
             name = PACKAGE + "." + os.path.splitext(file)[0]
             attempt(problems, folder, file, lambda: importlib.import_module(name))
+    attempt(problems, folder, "settings", parse_all)
     for event in ("before-config", "after-config"):
         transmitter.tell(event, settings)
     static = []
@@ -123,6 +129,22 @@ def load(wanted):
     declared["problems"] = problems
     declared["version"] = sys.version.split()[0]
     return declared
+
+
+def load_module(folder, name):
+    """Load one of LOAD_MODULES: a file, a folder or a package. The last two declare their functions in includeme."""
+    from skygear.settings import config_module
+
+    path = os.path.normpath(os.path.join(folder, name))
+    inside = os.path.relpath(path, folder)
+    package = PACKAGE if inside in (".", "__init__.py") else os.path.splitext(inside)[0].replace(os.sep, ".")
+    if path in code or os.path.isfile(path):
+        execute(package, path, [os.path.dirname(path)] if os.path.basename(path) == "__init__.py" else None)
+    elif os.path.join(path, "__init__.py") in code or os.path.isdir(path):
+        execute(package, os.path.join(path, "__init__.py"), [path])
+        config_module(package)
+    else:
+        config_module(name)
 
 
 def execute(name, file, path):

@@ -90,7 +90,8 @@ _TYPED = {
 
 def deserialize_value(value):
     if isinstance(value, dict):
-        typed = _TYPED.get(value["$type"]) if "$type" in value else None
+        kind = value.get("$type")
+        typed = _TYPED.get(kind) if isinstance(kind, str) else None
         if typed is not None:
             return typed(value)
         return {k: deserialize_value(v) for k, v in value.items()}
@@ -138,7 +139,9 @@ def deserialize_or_none(wire):
 
 def serialize_record(record):
     wire = {k: serialize_value(v) for k, v in record.data.items()}
-    wire.update(_id=encode_id(record.id), _ownerID=record.owner_id, _access=encode_access(record.acl))
+    wire.update(_id=encode_id(record.id), _access=encode_access(record.acl))
+    if record.owner_id:
+        wire["_ownerID"] = record.owner_id
     if record.created_at is not None:
         wire.update(_created_at=encode_date(record.created_at), _created_by=record.created_by)
     if record.updated_at is not None:

@@ -6,8 +6,19 @@ ACCESS_CONTROL_ENTRY_RELATION_FRIEND = "friend"
 ACCESS_CONTROL_ENTRY_RELATION_FOLLOW = "follow"
 
 
+class Value:
+    """Equal to another one of its class with equal parts."""
+
+    def __eq__(self, other):
+        return isinstance(self, other.__class__) and self.__dict__ == other.__dict__
+
+    def __hash__(self):
+        return hash(tuple(self.__dict__.values()))
+
+
 class Record:
-    """One record. Its fields are read and written like those of a dict; what the server keeps is read-only."""
+    """One record. Its fields are read and written like those of a dict; what the server keeps is read-only, but for the
+    access list."""
 
     def __init__(self, id, owner_id, acl, created_at=None, created_by=None, updated_at=None, updated_by=None, data=None):
         self._id = id
@@ -19,7 +30,7 @@ class Record:
 
     id = property(lambda self: self._id)
     owner_id = property(lambda self: self._owner_id)
-    acl = property(lambda self: self._acl)
+    acl = property(lambda self: self._acl, lambda self, acl: setattr(self, "_acl", acl))
     created_at = property(lambda self: self._created_at)
     created_by = property(lambda self: self._created_by)
     updated_at = property(lambda self: self._updated_at)
@@ -48,7 +59,7 @@ class Record:
         return self._data.get(key, default)
 
 
-class RecordID:
+class RecordID(Value):
     """type/key."""
 
     def __init__(self, type_, key):
@@ -89,7 +100,7 @@ class DirectAccessControlEntry(AccessControlEntry):
         self.user_id = user_id
 
 
-class Asset:
+class Asset(Value):
     def __init__(self, name, content_type=None):
         if not name:
             raise ValueError("an asset needs a name")
@@ -97,14 +108,14 @@ class Asset:
         self.content_type = content_type
 
 
-class Location:
+class Location(Value):
     """A point in degrees."""
 
     def __init__(self, lng, lat):
         self.lng, self.lat = lng, lat
 
 
-class Reference:
+class Reference(Value):
     """Points to the record with that RecordID."""
 
     def __init__(self, recordID):
@@ -113,7 +124,7 @@ class Reference:
         self.recordID = recordID
 
 
-class UnknownValue:
+class UnknownValue(Value):
     """A value of a database type that the wire cannot express."""
 
     def __init__(self, underlyingType):

@@ -38,5 +38,5 @@ def get_hub():
     return _hub
 
 
-def publish(channels, data):
-    get_hub().publish(channels, data)
+def publish(channel, data):
+    get_hub().publish(channel, data)

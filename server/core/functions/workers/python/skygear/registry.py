@@ -67,9 +67,10 @@ class Registry:
         for method in methods:
             by_method[method] = func
         key, user = bool(kwargs.get("key_required", False)), bool(kwargs.get("user_required", False))
-        self.param_map["handler"] = [
-            d for d in self.param_map["handler"] if d["name"] != name or not set(d["methods"]) & set(methods)
-        ] + [{"name": name, "methods": list(methods), "key_required": key, "user_required": user}]
+        others = [
+            dict(d, methods=[m for m in d["methods"] if d["name"] != name or m not in methods]) for d in self.param_map["handler"]
+        ]
+        self.param_map["handler"] = [d for d in others if d["methods"]] + [{"name": name, "methods": list(methods), "key_required": key, "user_required": user}]
 
     def register_provider(self, provider_type, provider_id, provider, **kwargs):
         self._declare("provider", dict(kwargs, type=provider_type, id=provider_id), key="id")

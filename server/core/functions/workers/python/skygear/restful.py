@@ -2,60 +2,51 @@
 import json
 
 from .container import SkygearContainer
-from .error import ResourceNotFound, SkygearException
-from .options import options
-from .predicate import Predicate
-from .query import Query
+from .error import BadRequest, SkygearException, UnexpectedError
 
 
 class RestfulRequest:
-    """What a method of a resource gets: the HTTP request with its payload."""
+    """The HTTP request of a resource, with its payload."""
 
     def __init__(self, http_request):
         self.http_request = http_request
-        body = http_request.get_data(as_text=True)
-        self.payload = json.loads(body) if body else {}
+
+    def __getattr__(self, name):
+        return getattr(self.http_request, name)
+
+    @property
+    def payload(self):
+        text = self.http_request.get_data(as_text=True)
+        try:
+            return json.loads(text) if text else {}
+        except ValueError:
+            raise SkygearException("the body is no JSON", BadRequest) from None
 
 
 class RestfulResource:
-    """One method for each thing that can be done: index, create, get, update, delete."""
+    """One method for each thing that can be done: index, create, get, update, delete. Those that a class has are its own."""
+
+    _ROUTES = (("PUT", True, "update"), ("GET", True, "get"), ("DELETE", True, "delete"), ("POST", False, "create"), ("GET", False, "index"))
 
     @classmethod
     def get_allowed_methods(cls):
-        return ["GET", "POST", "PUT", "DELETE"]
+        return sorted({method for method, _, name in cls._ROUTES if callable(getattr(cls, name, None))})
+
+    def get_payload(self):
+        return self.request.payload
 
     def handle_request(self, base_name, http_request):
-        path = http_request.path
-        rest = path[len(base_name):].strip("/") if path.startswith(base_name) else ""
         self.request = RestfulRequest(http_request)
-        method = http_request.method
-        if not rest:
-            if method == "GET":
-                return self.index()
-            if method == "POST":
-                return self.create()
-        elif method == "GET":
-            return self.get(rest)
-        elif method == "PUT":
-            return self.update(rest)
-        elif method == "DELETE":
-            return self.delete(rest)
-        raise SkygearException("%s %s is not possible" % (method, path), ResourceNotFound)
-
-    def index(self):
-        raise NotImplementedError()
-
-    def create(self):
-        raise NotImplementedError()
-
-    def get(self, resource_id):
-        raise NotImplementedError()
-
-    def update(self, resource_id):
-        raise NotImplementedError()
-
-    def delete(self, resource_id):
-        raise NotImplementedError()
+        path = http_request.path
+        if not path.startswith(base_name):
+            raise SkygearException("%s is not below %s" % (path, base_name), BadRequest)
+        rest = path[len(base_name):]
+        resource_id = (rest[1:] if rest.startswith("/") else rest).split("/")[0]
+        for method, one, name in self._ROUTES:
+            func = getattr(self, name, None)
+            if method == http_request.method and one == bool(resource_id) and callable(func):
+                return func(resource_id) if one else func()
+        raise SkygearException("%s %s is not possible" % (http_request.method, path), BadRequest)
 
 
 class RestfulRecord(RestfulResource):
@@ -64,39 +55,69 @@ class RestfulRecord(RestfulResource):
     record_type = None
     database_id = "_public"
 
-    def _container(self):
-        token = self.request.http_request.headers.get("X-Skygear-Access-Token") or self.request.payload.get("access_token")
-        return SkygearContainer(api_key=options.apikey, access_token=token)
+    @property
+    def container(self):
+        return SkygearContainer(access_token=self._access_token())
 
-    def _send(self, action, **params):
-        answer = self._container().send_action(action, dict(params, database_id=self.database_id))
+    def _access_token(self):
+        token = self.request.headers.get("X-Skygear-Access-Token")
+        if token:
+            return token
+        try:
+            return json.loads(self.request.get_data(as_text=True)).get("access_token")
+        except (ValueError, AttributeError):
+            return None
+
+    def _send_multi(self, action, **params):
+        answer = self.container.send_action(action, params)
         if "error" in answer:
             raise SkygearException.from_dict(answer["error"])
-        return answer["result"]
+        if not isinstance(answer.get("result"), list):
+            raise SkygearException("the answer has no result", UnexpectedError)
+        return answer
 
-    def _one(self, action, **params):
-        result = self._send(action, **params)[0]
-        if result.get("_type") == "error":
-            raise SkygearException.from_dict(result)
-        return result
+    def _send_single(self, action, **params):
+        results = self._send_multi(action, **params)["result"]
+        if not results:
+            raise SkygearException("the answer has no result", UnexpectedError)
+        if results[0].get("_type") == "error":
+            raise SkygearException.from_dict(results[0])
+        return results[0]
 
-    def _id(self, resource_id):
+    def _record_id(self, resource_id):
         return "%s/%s" % (self.record_type, resource_id)
 
+    def predicate(self):
+        """Which records index gives; None for all."""
+        return None
+
+    def query_options(self):
+        """More parameters of record:query for index."""
+        return {}
+
     def index(self):
-        query = Query(self.record_type, Predicate())
-        return {"result": self._send("record:query", record_type=query.record_type, limit=query.limit)}
+        params = dict(self.query_options() or {})
+        predicate = self.predicate()
+        if predicate is not None:
+            params["predicate"] = predicate
+        return self._send_multi("record:query", **dict(params, database_id=self.database_id, record_type=self.record_type))
+
+    def _save(self, record):
+        return self._send_single("record:save", database_id=self.database_id, records=[record])
 
     def create(self):
-        import uuid
+        record = self.get_payload()
+        if not str(record.get("_id", "")).startswith(self.record_type + "/"):
+            import uuid
 
-        return self._one("record:save", records=[dict(self.request.payload, _id=self._id(uuid.uuid4()))])
-
-    def get(self, resource_id):
-        return self._one("record:fetch", ids=[self._id(resource_id)])
+            record["_id"] = self._record_id(uuid.uuid4())
+        return self._save(record)
 
     def update(self, resource_id):
-        return self._one("record:save", records=[dict(self.request.payload, _id=self._id(resource_id))])
+        return self._save(dict(self.get_payload(), _id=self._record_id(resource_id)))
+
+    def get(self, resource_id):
+        return self._send_single("record:fetch", database_id=self.database_id, ids=[self._record_id(resource_id)])
 
     def delete(self, resource_id):
-        return self._one("record:delete", ids=[self._id(resource_id)])
+        return self._send_single("record:delete", database_id=self.database_id, ids=[self._record_id(resource_id)])

@@ -35,8 +35,10 @@ def _failure(e):
             handled = inner
         if isinstance(handled, Exception):
             e = handled
-        elif handled is not None:
-            return RESULT, handled
+        elif isinstance(handled, dict) and isinstance(handled.get("error"), dict):
+            e = SkygearException.from_dict(handled["error"])
+        elif handled is not None:  # the whole answer, or just the result
+            return RESULT, handled["result"] if isinstance(handled, dict) and set(handled) == {"result"} else handled
     if isinstance(e, SkygearException):
         info = serialize_value(e.info) if isinstance(e.info, dict) else {"info": serialize_value(e.info)}
         return ERROR, {"code": e.code, "message": str(e.message), "info": info, "trace": "", "unexpected": False}

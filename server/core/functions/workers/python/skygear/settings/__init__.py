@@ -5,6 +5,8 @@ import sys
 from argparse import Namespace
 from collections import namedtuple
 
+from ..utils import strtobool
+
 settings = Namespace()
 _parsers = {}
 
@@ -23,7 +25,7 @@ class SettingsParser:
             raise Exception("a setting needs a name")
         if name in self.settings:
             raise Exception("the setting %s is declared already" % name)
-        self.settings[name] = SettingItem(name, default, atype, env_var or name.upper(), resolve, required and not default)
+        self.settings[name] = SettingItem(name, default, atype, env_var or name.upper(), resolve, required and default is None)
 
     def parse_settings(self, namespace=None):
         namespace = namespace or Namespace()
@@ -35,19 +37,10 @@ class SettingsParser:
         names = [self.prefix + "_" + setting.env_var] + ([setting.env_var] if setting.resolve else [])
         for name in names:
             if name in os.environ:
-                return (_boolean if setting.atype is bool else setting.atype)(os.environ[name])
+                return (strtobool if setting.atype is bool else setting.atype)(os.environ[name])
         if setting.required:
             raise Exception("the setting %s is missing; set %s" % (setting.name, names[0]))
         return setting.default() if callable(setting.default) else setting.default
-
-
-def _boolean(text):
-    text = text.lower()
-    if text in ("y", "yes", "t", "true", "on", "1"):
-        return True
-    if text in ("n", "no", "f", "false", "off", "0"):
-        return False
-    raise ValueError("%r is neither true nor false" % text)
 
 
 def add_parser(name, parser, parse_now=True):
