@@ -20,7 +20,7 @@ import (
 // hostile are functions that do their worst, in both languages under the same names.
 var hostile = map[Language]map[string]string{
 	Python: {"hostile.py": `
-import os, signal, sys, threading, time
+import os, re, signal, sys, threading, time
 import skygear
 from skygear.container import SkygearContainer
 
@@ -41,6 +41,11 @@ def wait(seconds):
 def spin():
     while True:
         pass
+
+@skygear.op("hog")
+def hog():
+    print("hogging")
+    re.match("(a+)+$", "a" * 60 + "b")
 
 @skygear.op("exit")
 def leave():
@@ -94,6 +99,7 @@ op('echo', ({args}) => args);
 op('pid', () => process.pid);
 op('wait', ({args: {seconds}}) => new Promise((done) => setTimeout(done, seconds * 1000, 'waited')));
 op('spin', () => { for (;;); });
+op('hog', () => { console.log('hogging'); for (;;); });
 op('exit', () => { console.error('last words'); process.exit(3); });
 op('close', () => { for (let fd = 3; fd < 100; fd++) try { require('fs').closeSync(fd); } catch {} });
 op('allocate', () => { const all = []; for (let i = 0; i < 100; i++) all.push(Buffer.alloc(100 << 20, 1)); return all.length; });

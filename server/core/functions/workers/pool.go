@@ -33,7 +33,10 @@ type Pool struct {
 }
 
 // waiter is a call that waits for a lane. It holds one; nil says that none will come.
-type waiter struct{ lane chan *lane }
+type waiter struct {
+	lane   chan *lane
+	nested bool
+}
 
 const (
 	idleLimit = time.Minute      // a worker beside the first one is kept this long without work
@@ -116,7 +119,7 @@ func (p *Pool) acquire(ctx context.Context, nested bool) (*lane, error) {
 		p.mu.Unlock()
 		return nil, err
 	}
-	me := &waiter{lane: make(chan *lane, 1)}
+	me := &waiter{lane: make(chan *lane, 1), nested: nested}
 	if nested { // it goes first, and has no limit of its own: its callers have theirs
 		p.waiting = append([]*waiter{me}, p.waiting...)
 	} else {
@@ -137,18 +140,55 @@ func (p *Pool) admit(nested bool) error {
 		return retryAfter(fault.New(fault.Unavailable, "workers.down", "the %s functions keep ending by themselves; they are started again in %v",
 			p.c.Language, p.notBefore.Sub(now).Round(time.Second/10)), p.notBefore.Sub(now))
 	}
-	allowed := p.c.Workers
-	if nested {
-		allowed *= overflow
-	}
-	room := p.starting * p.c.Slots // that comes without another worker
-	if len(p.workers)+p.starting < allowed && len(p.waiting) >= room {
-		p.grow()
+	if p.asking(now) {
+		time.AfterFunc(patience, p.wake)
+	} else {
+		p.widen(nested, len(p.waiting)+1)
 	}
 	if !nested && len(p.waiting) >= p.c.Queue {
 		return retryAfter(fault.New(fault.RateLimited, "workers.busy", "too many calls of %s functions wait already; try again in a moment", p.c.Language), time.Second)
 	}
 	return nil
+}
+
+// patience is how long calls wait for a worker that was asked whether it listens, before another one is started.
+const patience = 50 * time.Millisecond
+
+// asking says that a worker has just been asked.
+func (p *Pool) asking(now time.Time) bool {
+	return slices.ContainsFunc(p.workers, func(w *worker) bool {
+		asked := w.asked.Load()
+		return asked != 0 && now.UnixNano()-asked < int64(patience)
+	})
+}
+
+// widen starts a worker when so many calls wait that those which start already are not enough.
+func (p *Pool) widen(nested bool, waiting int) {
+	allowed := p.c.Workers
+	if nested {
+		allowed *= overflow
+	}
+	if len(p.workers)+p.starting < allowed && waiting > p.starting*p.c.Slots {
+		p.grow()
+	}
+}
+
+// wake serves the calls that wait, by workers that listen again or else by another one.
+func (p *Pool) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.waiting) > 0 && !p.closed {
+		next := p.waiting[0]
+		l := p.pick(next.nested)
+		if l == nil {
+			if !p.asking(time.Now()) {
+				p.widen(next.nested, len(p.waiting))
+			}
+			return
+		}
+		p.waiting = p.waiting[1:]
+		next.lane <- l
+	}
 }
 
 func retryAfter(e *fault.Error, d time.Duration) error {
@@ -185,13 +225,13 @@ func (p *Pool) await(ctx context.Context, me *waiter, limit time.Duration) (*lan
 	return nil, err
 }
 
-// pick takes a lane of the worker that has the least to do.
+// pick takes a lane of the worker that has the least to do, of those that listen.
 func (p *Pool) pick(nested bool) *lane {
 	now := time.Now()
 	var best *worker
 	for _, w := range p.workers {
 		full := w.busy >= w.capacity && !(nested && w.shared)
-		if full || best != nil && w.busy >= best.busy || w.busy > 0 && w.shared && w.lanes[0].stalled(now) {
+		if full || best != nil && w.busy >= best.busy || w.silent(now) {
 			continue
 		}
 		best = w
@@ -203,6 +243,9 @@ func (p *Pool) pick(nested bool) *lane {
 }
 
 func (w *worker) take() *lane {
+	if w.busy == 0 {
+		w.heard.Store(time.Now().UnixNano())
+	}
 	w.busy++
 	for _, l := range w.lanes {
 		if l.free {

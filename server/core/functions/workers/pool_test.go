@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -287,5 +288,61 @@ def leave():
 		if err := syscall.Kill(pid, 0); err == nil {
 			t.Errorf("process %d has outlived the pool", pid)
 		}
+	}
+}
+
+// TestSilent_GetsNoMoreCalls holds that what keeps a whole worker busy, which in Python a regular expression does, takes no other
+// call with it, neither the first one nor those that come together.
+func TestSilent_GetsNoMoreCalls(t *testing.T) {
+	t.Parallel()
+	for _, l := range []Language{Python, JavaScript} {
+		t.Run(string(l), func(t *testing.T) {
+			t.Parallel()
+			lines := &lockedBuffer{}
+			p := open(t, Config{Language: l, Workers: 2, Wait: time.Minute, Log: slog.New(slog.NewTextHandler(lines, nil))}, hostile[l])
+			hog := p.workers[0]
+			ctx, end := context.WithCancel(t.Context())
+			var all sync.WaitGroup
+			defer all.Wait()
+			defer end()
+			all.Go(func() { _, _ = p.Call(ctx, Op, "hog", json.RawMessage(`{"args":{}}`), Caller{}) }) // it never ends by itself
+			waitFor(t, func() bool {
+				return strings.Contains(lines.String(), "hogging") && time.Now().UnixNano()-hog.heard.Load() > int64(quiet)
+			})
+			var others sync.WaitGroup
+			for range 6 {
+				others.Go(func() {
+					if got, err := within(t, p, 60*time.Second, "echo", `{"a":1}`); err != nil {
+						t.Errorf("another call: %s, %v", got, err)
+					}
+				})
+			}
+			others.Wait()
+		})
+	}
+}
+
+// TestSilent_IsAskedOnly holds that a worker whose calls take their time gets more of them: it answers that it listens.
+func TestSilent_IsAskedOnly(t *testing.T) {
+	t.Parallel()
+	for _, l := range []Language{Python, JavaScript} {
+		t.Run(string(l), func(t *testing.T) {
+			t.Parallel()
+			p := open(t, Config{Language: l, Workers: 1, Wait: time.Minute}, hostile[l])
+			w := p.workers[0]
+			var all sync.WaitGroup
+			defer all.Wait()
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			all.Go(func() { _, _ = p.Call(ctx, Op, "wait", json.RawMessage(`{"args":{"seconds":50}}`), Caller{}) }) // longer than the test
+			waitFor(t, func() bool {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				return w.busy == 1 && time.Now().UnixNano()-w.heard.Load() > int64(quiet)
+			})
+			if got, err := within(t, p, 40*time.Second, "echo", `{"a":1}`); err != nil {
+				t.Errorf("%s, %v", got, err)
+			}
+		})
 	}
 }

@@ -39,6 +39,8 @@ type worker struct {
 	shared   bool // its one lane takes many calls
 	started  time.Time
 	actions  atomic.Int64 // that go on
+	heard    atomic.Int64 // when a message came last, or a call to the idle worker began; in nanoseconds
+	asked    atomic.Int64 // when it was asked whether it listens, as long as it has not answered; 0: it was not
 
 	// Guarded by the pool's mutex.
 	busy    int
@@ -57,8 +59,6 @@ type lane struct {
 
 	mu    sync.Mutex
 	calls map[uint64]*call
-	heard time.Time // when a frame came last
-	asked time.Time // when a ping was sent that is not answered; zero: none
 }
 
 // call is one that a worker runs.
@@ -128,9 +128,7 @@ func (l *lane) read() {
 			l.worker.pool.lost(l.worker, err)
 			return
 		}
-		l.mu.Lock()
-		l.heard, l.asked = time.Now(), time.Time{}
-		l.mu.Unlock()
+		l.worker.hear()
 		switch f.Type {
 		case frameResult:
 			l.finish(f.ID, checked(f.Body))
@@ -237,18 +235,31 @@ func crashed(cause error, w *worker) error {
 	return fault.Wrap(cause, fault.Internal, "workers.crashed", "the process of the function ended while it ran (worker %d)", w.number)
 }
 
-// stalled says that the worker has calls and has not answered for a while. The first look asks it.
-func (l *lane) stalled(now time.Time) bool {
-	const quiet, patience = 100 * time.Millisecond, 250 * time.Millisecond
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case len(l.calls) == 0 || now.Sub(l.heard) < quiet && l.asked.IsZero():
-		return false
-	case l.asked.IsZero():
-		l.asked = now
-		go func() { _ = l.conn.Write(proc.Frame{Type: framePing}, time.Now().Add(writeLimit)) }()
+// hear notes that the worker listens. Calls that wait for that are served.
+func (w *worker) hear() {
+	w.heard.Store(time.Now().UnixNano())
+	if w.asked.Load() != 0 && w.asked.Swap(0) != 0 {
+		w.pool.wake()
+	}
+}
+
+// quiet is how long a worker with calls may be silent before it is asked whether it listens.
+const quiet = 20 * time.Millisecond
+
+// silent says that a worker which runs calls may not listen: a loop in JavaScript and a regular expression in Python keep all of
+// it from going on, so that another call would be lost there. It is asked, and hear tells when it listens. The pool's mutex is held.
+func (w *worker) silent(now time.Time) bool {
+	if w.busy == 0 || now.UnixNano()-w.heard.Load() < int64(quiet) {
 		return false
 	}
-	return now.Sub(l.asked) > patience
+	if w.asked.CompareAndSwap(0, now.UnixNano()) {
+		l := w.lanes[0]
+		for _, other := range w.lanes {
+			if other.free {
+				l = other
+			}
+		}
+		go func() { _ = l.conn.Write(proc.Frame{Type: framePing}, time.Now().Add(writeLimit)) }() // who cannot take it does not answer
+	}
+	return true
 }
