@@ -35,16 +35,26 @@ func Where(actor Actor, level Level, alias string, arg func(any) string) string 
 	if actor.Master() {
 		return "true"
 	}
-	granted := " @> ANY(" + arg(pg.Array(grants(actor, level))) + "::jsonb[])"
-	if actor.UserID == "" {
-		condition := Indexed(alias+".") + granted
-		if level == Write { // without a list only users write
-			condition = "coalesce(" + alias + "._access" + granted + ", false)"
-		}
-		return "(" + alias + "._database_id = '' AND " + condition + ")"
+	database := alias + "._database_id = ''"
+	if actor.UserID != "" {
+		database = alias + "._database_id IN ('', " + arg(actor.UserID) + "::text)"
 	}
-	user := arg(actor.UserID) + "::text"
-	return "(" + alias + "._database_id IN ('', " + user + ") AND (" + alias + "._owner_id = " + user + " OR " + Indexed(alias+".") + granted + "))"
+	return "(" + database + " AND " + Granted(actor, level, alias, arg) + ")"
+}
+
+// Granted is what Where asks about owner and access list, for rows that are in the public database for sure.
+func Granted(actor Actor, level Level, alias string, arg func(any) string) string {
+	if actor.Master() {
+		return "true"
+	}
+	granted := " @> ANY(" + arg(pg.Array(grants(actor, level))) + "::jsonb[])"
+	switch {
+	case actor.UserID != "":
+		return "(" + alias + "._owner_id = " + arg(actor.UserID) + "::text OR " + Indexed(alias+".") + granted + ")"
+	case level == Write: // without a list only users write
+		return "coalesce(" + alias + "._access" + granted + ", false)"
+	}
+	return Indexed(alias+".") + granted
 }
 
 // Indexed is the expression that tables of records have an index on, for a column behind the prefix: the access

@@ -169,7 +169,7 @@ func newPlan(snap *schema.Snapshot, sc scope, q Query) (*plan, error) {
 func (p *plan) filter() error {
 	conditions := []string{unchanged(p.snap, p.args.add), p.scope.inDatabase("t", p.args.add)}
 	if p.scope.database == "" && !p.scope.union && !p.scope.actor.Master() {
-		conditions = append(conditions, acl.Where(p.scope.actor, acl.Read, "t", p.args.add))
+		conditions = append(conditions, acl.Granted(p.scope.actor, acl.Read, "t", p.args.add))
 	}
 	if list, ok := p.query.Where.([]any); p.query.Where != nil && (!ok || len(list) > 0) {
 		condition, err := p.predicate(p.query.Where, 0, true)

@@ -26,8 +26,7 @@ const (
 	WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)`
 	floorBeans = `SELECT t._id, t._owner_id, t._access, t._created_at, t._created_by, t._updated_at, t._updated_by,
 		t.name, t.organic, t.price, t.roasted_at, t.roaster, t.shelf FROM app_bench.bean t`
-	floorAllowed = `(t._database_id IN ('', $2::text) AND (t._owner_id = $2::text OR
-		coalesce(t._access, '[{"level":"write","public":true}]'::jsonb) @> ANY($1::jsonb[])))`
+	floorAllowed = `(t._owner_id = $2::text OR coalesce(t._access, '[{"level":"write","public":true}]'::jsonb) @> ANY($1::jsonb[]))`
 	floorQuery   = floorBeans + ` WHERE t._database_id = '' AND ` + floorAllowed + ` AND t.shelf = $3 LIMIT 50`
 	floorFetch   = floorBeans + ` WHERE t._id = ANY($3::text[]) AND t._database_id = '' AND ` + floorAllowed
 	floorAccount = `SELECT a.id, a.password, coalesce(a.disabled, false), a.last_seen_at, u.last_login_at, coalesce(r.names, '{}'),
