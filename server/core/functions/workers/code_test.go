@@ -58,3 +58,24 @@ func TestPool_HasOneVersionOfTheCode(t *testing.T) {
 		})
 	}
 }
+
+// Files of the app that are called like modules of Python or of the runtime take the place of none.
+func TestPython_FilesNamedLikeModules(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"a.py": `
+import json, os, socket
+import skygear
+from skygear.container import SkygearContainer
+
+@skygear.op("names")
+def names():
+    return [json.dumps(1), os.path.basename(os.__file__), hasattr(socket, "own"), hasattr(skygear, "own")]
+`}
+	for _, name := range []string{"json", "os", "struct", "importlib", "socket", "sitecustomize", "usercustomize", "encodings", "skygear", "crema_runtime"} {
+		files[name+".py"] = "own = True\n"
+	}
+	p := open(t, Config{Language: Python}, files)
+	if got, err := op(t, p, "names", `{}`); err != nil || got != `["1", "os.py", false, false]` {
+		t.Errorf("%s, %v", got, err)
+	}
+}

@@ -1,10 +1,14 @@
 # The first code of a Python runtime. It reads the runtime's own modules from the server and starts them.
-import importlib.abc
-import importlib.util
-import json
-import os
-import struct
 import sys
+
+if sys.path and sys.path[0] == "":  # the functions' folder, where a json.py may stand
+    del sys.path[0]
+
+import importlib.abc  # noqa: E402
+import importlib.util  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import struct  # noqa: E402
 
 
 def exactly(fd, count):
@@ -51,8 +55,6 @@ class Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         exec(compile(self.get_source(name), module.__spec__.origin, "exec", dont_inherit=True), module.__dict__)
 
 
-if sys.path and sys.path[0] == "":
-    del sys.path[0]
 if sys.version_info < (3, 8):
     problem = {"error": "Python functions need Python 3.8 or newer; this is %d.%d" % sys.version_info[:2]}
     body = json.dumps(problem).encode("utf-8")
