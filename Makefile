@@ -24,7 +24,7 @@ bench: ## compare the server with bare handlers: ours, floor, ratio, p50, p99
 	@.ci/needs.sh run
 	@.ci/bench.sh $(ARGS)
 
-chaos: ## kill the server at every point, for half an hour, and count the money
+chaos: ## kill servers at every point, for most of an hour: no deploy is half done, no payment lost or doubled
 	@.ci/needs.sh test
 	@.ci/chaos.sh $(ARGS)
 

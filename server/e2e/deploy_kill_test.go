@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"crema/server/base/pg"
 	"crema/server/testkit"
@@ -75,11 +75,20 @@ func (p *shop) next(packages bool) {
 	})
 }
 
-// deploy sends the folder.
+// deploy sends the folder. It ends when the server does.
 func (p *shop) deploy(s *testkit.Server) error {
-	p.t.Helper()
-	out, err := s.Run(p.t, "deploy", p.dir, "--server="+s.URL, "--app=test")
-	if err != nil {
+	ctx, end := context.WithCancel(p.t.Context()) // by itself the command would ask a dead server for some seconds more
+	defer end()
+	go func() {
+		select {
+		case <-s.Exited():
+			end()
+		case <-ctx.Done():
+		}
+	}()
+	cmd := exec.CommandContext(ctx, testkit.Binary(p.t), "deploy", p.dir, "--server="+s.URL, "--app=test", "--token="+s.MasterKey)
+	cmd.Dir = s.Dir
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
@@ -99,7 +108,7 @@ func (p *shop) live(s *testkit.Server) int {
 	return answer.Result
 }
 
-// leftovers are the files that no living server needs.
+// leftovers are the files and processes of functions that no living server needs.
 func (p *shop) leftovers() (left []string) {
 	p.t.Helper()
 	deploys := filepath.Join(p.home, ".crema", "deploys", "test")
@@ -123,28 +132,36 @@ func (p *shop) leftovers() (left []string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if len(pools) > 1 { // the live version has one
-		left = append(left, pools[1:]...)
+	homes := p.homes()
+	for _, dir := range pools {
+		if homes[dir] == 0 {
+			left = append(left, dir)
+		}
+	}
+	for dir := range homes {
+		if _, err := os.Stat(dir); err != nil {
+			left = append(left, "a process with the home "+dir)
+		}
 	}
 	return left
 }
 
-// orphans are processes of functions whose server has died.
-func (p *shop) orphans() (found []string) {
+// homes are the folders that processes of functions have as their home, with the number of the processes.
+func (p *shop) homes() map[string]int {
 	p.t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	found := map[string]int{}
 	for _, name := range all {
 		environment, err := os.ReadFile(name)
 		if err != nil {
 			continue // it has ended, or is somebody else's
 		}
-		_, home, ok := strings.Cut(string(environment), "HOME="+p.temp)
-		home, _, _ = strings.Cut(home, "\x00")
-		if _, err := os.Stat(p.temp + home); ok && errors.Is(err, fs.ErrNotExist) {
-			found = append(found, name)
+		if _, home, ok := strings.Cut(string(environment), "HOME="+p.temp); ok {
+			home, _, _ = strings.Cut(home, "\x00")
+			found[p.temp+home]++
 		}
 	}
 	return found
@@ -171,14 +188,12 @@ func TestDeploy_KilledAtEachStep(t *testing.T) {
 		live = p.n
 		p.settled(s, live)
 		p.next(step.packages)
-		cmd := exec.CommandContext(t.Context(), testkit.Binary(t), "deploy", p.dir, "--server="+s.URL, "--app=test", "--token="+s.MasterKey)
-		cmd.Dir = s.Dir
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+		_ = p.deploy(s) // it may have heard that it is live
+		select {
+		case <-s.Exited():
+		case <-time.After(60 * time.Second):
+			t.Fatalf("the server was not killed at %s:\n%s", step.point, s.Log())
 		}
-		s.Await(t)
-		_ = cmd.Process.Kill() // it would ask for some seconds more
-		_ = cmd.Wait()
 		if step.live == "new" {
 			live = p.n
 		}
@@ -205,7 +220,7 @@ func (p *shop) settled(s *testkit.Server, live int) {
 	if n := p.live(s); n != live {
 		p.t.Errorf("version %d is live, want %d\n%s", n, live, s.Log())
 	}
-	eventually(p.t, "nothing is left of killed servers", func() bool { return p.leftovers() == nil && p.orphans() == nil })
+	eventually(p.t, "nothing is left of killed servers", func() bool { return p.leftovers() == nil })
 }
 
 func (p *shop) query(fn func(db *pg.DB) error) error {
@@ -217,8 +232,18 @@ func (p *shop) query(fn func(db *pg.DB) error) error {
 	return fn(db)
 }
 
-// age makes what killed servers have left in the database as old as it must be to be forgotten.
+// age makes what servers have left in the database and on the disk as old as it must be to be forgotten.
 func (p *shop) age() error {
+	folders, err := filepath.Glob(filepath.Join(p.home, ".crema", "deploys", "test", "versions", "*"))
+	if err != nil {
+		return err
+	}
+	for _, f := range folders {
+		old := time.Now().Add(-2 * time.Minute)
+		if err := os.Chtimes(f, old, old); err != nil {
+			return err
+		}
+	}
 	return p.query(func(db *pg.DB) error {
 		for _, sql := range []string{
 			`UPDATE app._deploy_job SET beat_at = beat_at - interval '1 minute'`,

@@ -157,21 +157,17 @@ func (s *Server) Log() string {
 	return s.log.String()
 }
 
+// Pid is the server's process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
 // Kill ends the server without any warning.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.exited
 }
 
-// Await waits until the server has ended by itself.
-func (s *Server) Await(t testing.TB) {
-	t.Helper()
-	select {
-	case <-s.exited:
-	case <-time.After(60 * time.Second):
-		t.Fatalf("the server does not end:\n%s", s.Log())
-	}
-}
+// Exited is closed when the server has ended, whoever has ended it.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
 
 // Signal sends a signal and returns the exit code.
 func (s *Server) Signal(t testing.TB, sig syscall.Signal) int {
