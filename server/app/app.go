@@ -241,7 +241,7 @@ func (a *App) openFunctions(context.Context) (err error) {
 }
 
 func (a *App) serve(context.Context) error {
-	a.begun.Store(!a.staged.set.Listens(beforeReady))
+	a.begun.Store(!a.rooms.functions.Listens(beforeReady))
 	a.server = web.NewServer(a.c.Listen, a.handler(), a.log)
 	a.server.RegisterOnShutdown(a.controller.Stop)
 	a.server.RegisterOnShutdown(func() { a.sockets.Stop(context.Background()) }) // it knows nothing of websockets

@@ -258,7 +258,7 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 		err = r.openSite(ctx, v)
 	}
 	if err == nil {
-		a.prepared(ctx, r.staged)
+		a.prepare(ctx, r.staged)
 	}
 	return r, err
 }

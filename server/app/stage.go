@@ -119,6 +119,8 @@ type staged struct {
 	site  *static.Door // nil when another version has taken it over
 
 	mounts []static.Mount // that functions have declared
+
+	prepared bool // the functions have heard that they are about to become live
 }
 
 // Prepare implements deploys.Stage.
@@ -146,7 +148,7 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 		stopPools(pools)
 		return nil, err
 	}
-	a.prepared(ctx, s)
+	a.prepare(ctx, s)
 	return s, nil
 }
 
@@ -208,7 +210,11 @@ func (s *staged) Switch() (drained func(context.Context) error) {
 	s.app.clock.set(s.clock)
 	s.app.staged = s
 	if s.app.begun.Load() {
-		s.app.rooms.functions.Announce(context.Background(), s.app.settings, afterReady...)
+		events := afterReady
+		if !s.prepared { // it was made ready before the server had begun
+			events = slices.Concat(untilReady, afterReady)
+		}
+		s.app.rooms.functions.Announce(context.Background(), s.app.settings, events...)
 	}
 	if s.app.dev != nil {
 		s.app.dev.live.Change()
@@ -232,10 +238,10 @@ var (
 	afterReady = []string{"after-plugins-ready", "server-ready"}
 )
 
-// prepared tells the functions of a version that is about to become live. Those of the first one hear it from begin, when
+// prepare tells the functions of a version that is about to become live. Those of the first one hear it from begin, when
 // they can use the server.
-func (a *App) prepared(ctx context.Context, s *staged) {
-	if !a.begun.Load() {
+func (a *App) prepare(ctx context.Context, s *staged) {
+	if s.prepared = a.begun.Load(); !s.prepared {
 		return
 	}
 	for _, event := range untilReady {
@@ -246,7 +252,7 @@ func (a *App) prepared(ctx context.Context, s *staged) {
 // begin tells the functions of the first version of its life. Requests are refused meanwhile, where one listens.
 func (a *App) begin(ctx context.Context) error {
 	for _, event := range untilReady {
-		a.rooms.functions.Tell(ctx, a.staged.set, event, a.settings)
+		a.rooms.functions.Tell(ctx, nil, event, a.settings)
 	}
 	a.begun.Store(true)
 	a.rooms.functions.Announce(ctx, a.settings, afterReady...)

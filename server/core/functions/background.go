@@ -63,9 +63,12 @@ func (t *Set) Listens(event string) bool {
 // Listens says whether a live function listens to an event.
 func (s *Service) Listens(event string) bool { return s.live.Load().Listens(event) }
 
-// Tell tells an event to the functions of a set, live or not, that listen to it: one after the other, each to its end or
-// deadline. What they fail with is logged.
+// Tell tells an event to the functions of a set that listen to it, live or not: one after the other, each to its end or
+// deadline. What they fail with is logged. nil is the live set.
 func (s *Service) Tell(ctx context.Context, set *Set, event string, data json.RawMessage) {
+	if set == nil {
+		set = s.live.Load()
+	}
 	ctx = acl.WithActor(ctx, acl.Actor{})
 	for _, f := range set.listeners {
 		if f.Event != event {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func (l Limits) withDefaults() Limits {
 
 // counted is what a refused log-in counts against.
 type counted struct {
-	account string // of a known account, else of the names that were given
+	account string // of a known account, else of the names that were given; "" when nobody can tell
 	address string // "" when it is not known
 }
 
@@ -77,13 +78,25 @@ type failures struct{ ofAccount, ofAddress int }
 
 // failed counts a refused log-in. It also forgets some that are too old to count.
 func (s *Service) failed(ctx context.Context, c counted) error {
-	list := []string{c.account}
-	if c.address != "" {
-		list = append(list, c.address)
+	list := slices.DeleteFunc([]string{c.account, c.address}, func(s string) bool { return s == "" })
+	if len(list) == 0 {
+		return nil
 	}
 	now := s.now()
 	_, err := s.db.Exec(ctx, insertFailures, pg.Array(list), now, now.Add(-s.c.Limits.Window))
 	return err
+}
+
+// mayTry refuses an address that was refused too often.
+func (s *Service) mayTry(ctx context.Context, address string) error {
+	if address == "" {
+		return nil
+	}
+	var f failures
+	if err := s.db.Get(ctx, &f.ofAddress, selectAddressFailures, address, s.now().Add(-s.c.Limits.Window)); err != nil {
+		return err
+	}
+	return s.c.Limits.over(f)
 }
 
 func wrongPassword() *fault.Error {

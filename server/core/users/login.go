@@ -150,7 +150,7 @@ func (s *Service) Me(ctx context.Context, token string) (Auth, error) {
 	return auth, err
 }
 
-// principal asks a provider who somebody is.
+// principal asks a provider who somebody is. What it refuses counts against the address, as wrong passwords do.
 func (s *Service) principal(ctx context.Context, c Credentials) (name string, keep json.RawMessage, err error) {
 	var p Provider
 	ok := s.c.Providers != nil
@@ -160,15 +160,24 @@ func (s *Service) principal(ctx context.Context, c Credentials) (name string, ke
 	if !ok {
 		return "", nil, fault.Argument("users.unknown_provider", "provider", "there is no provider %q", clip(c.Provider))
 	}
-	id, keep, err := p.LogIn(ctx, c.ProviderData)
-	var f *fault.Error
-	if errors.As(err, &f) {
+	address := s.address(ctx)
+	if err := s.mayTry(ctx, address); err != nil {
 		return "", nil, err
 	}
-	if err != nil || id == "" {
-		return "", nil, fault.Wrap(err, fault.CredentialsRefused, "users.provider_refused", "the provider does not accept this")
+	id, keep, err := p.LogIn(ctx, c.ProviderData)
+	var f *fault.Error
+	switch {
+	case err == nil && id != "":
+		return c.Provider + ":" + id, keep, nil
+	case !errors.As(err, &f):
+		f = fault.Wrap(err, fault.CredentialsRefused, "users.provider_refused", "the provider does not accept this")
+	case f.Code != fault.CredentialsRefused:
+		return "", nil, err
 	}
-	return c.Provider + ":" + id, keep, nil
+	if err := s.failed(ctx, counted{address: address}); err != nil {
+		return "", nil, err
+	}
+	return "", nil, f
 }
 
 // providerInfo is the value of provider_info.

@@ -329,6 +329,32 @@ func BenchmarkSession(b *testing.B) {
 	}
 }
 
+func TestLogIn_RefusalsOfProvidersCountAgainstTheAddress(t *testing.T) {
+	t.Parallel()
+	s := newService(t, testkit.DB(t), func(c *Config) {
+		c.Limits.FailuresPerAddress = 3
+		c.Providers = func(name string) (Provider, bool) { return saying(strings.TrimPrefix(name, "no")), true }
+	})
+	from := func(address string) context.Context {
+		return acl.WithActor(t.Context(), acl.Actor{Key: acl.ClientKey, Address: address})
+	}
+	for range 3 {
+		if _, err := s.LogIn(from("192.0.2.1"), Credentials{Provider: "no"}); !fault.Is(err, "users.provider_refused") {
+			t.Fatal(err)
+		}
+	}
+	for provider, want := range map[string]string{"no": "users.too_many_failures", "lee": "users.too_many_failures"} {
+		if _, err := s.LogIn(from("192.0.2.1"), Credentials{Provider: provider}); !fault.Is(err, want) {
+			t.Errorf("%s: %v", provider, err)
+		}
+	}
+	for _, address := range []string{"192.0.2.2", ""} {
+		if _, err := s.LogIn(from(address), Credentials{Provider: "lee"}); err != nil {
+			t.Errorf("from %q: %v", address, err)
+		}
+	}
+}
+
 type saying string
 
 func (p saying) LogIn(context.Context, json.RawMessage) (string, json.RawMessage, error) {

@@ -70,6 +70,9 @@ func failureCounts(account string) string {
 	return `, (SELECT count(*) FROM (` + countFailures + account + ` LIMIT 10000) n), (SELECT count(*) FROM (` + countFailures + `$2 LIMIT 10000) n)`
 }
 
+// selectAddressFailures counts what was refused to an address.
+const selectAddressFailures = `SELECT count(*) FROM (SELECT 1 FROM app._login_failure f WHERE f.at > $2 AND f.counted = $1 LIMIT 10000) n`
+
 func (a *account) read(ctx context.Context, q pg.Querier, text string, args ...any) error {
 	var id *string
 	s := &a.standing
