@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-chi/chi/v5"
+
 	"crema/server/base/cluster"
 	"crema/server/base/config"
 	"crema/server/base/fault"
@@ -67,6 +69,7 @@ type App struct {
 	mixture    mixture                      // of functions
 	tap        *telemetry.Tap               // what functions log, for operators
 	logs       *logs.Service                // of all servers
+	doors      atomic.Pointer[chi.Mux]      // those of the server's own; nil until it serves
 	wire       atomic.Pointer[skygear.Door] // for what functions ask of the server; nil until it serves
 	sockets    *sockets.Door
 	controller *controller.Door

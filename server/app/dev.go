@@ -254,6 +254,7 @@ func (a *App) refresh(ctx context.Context, v deploys.Version, l workers.Language
 	if err != nil {
 		return nil, err
 	}
+	a.unreached(r.own, func(line string) { a.log.WarnContext(ctx, line) })
 	if r.mounts, err = a.mounts(ctx, v, r.pools); err == nil && !slices.Equal(r.mounts, before.mounts) {
 		err = r.openSite(ctx, v)
 	}

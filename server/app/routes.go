@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
 
+	"crema/server/core/functions"
+	"crema/server/lambda"
 	"crema/server/web"
 	"crema/server/web/checkout"
 	"crema/server/web/controller"
@@ -47,6 +50,8 @@ func (a *App) handler() http.Handler {
 		serve = a.dev.servePage
 	}
 	rest := a.rest(wire, serve, handlers.New(handlers.Config{Functions: a.rooms.functions, Gate: gate, MaxBody: a.c.BodyLimit}))
+	a.doors.Store(r)
+	a.unreached(a.staged.own, func(line string) { a.log.Warn(line) })
 	r.NotFound(rest)
 	r.MethodNotAllowed(rest)
 	// Around the router and not inside: the router then uses the routing context that the stack has made.
@@ -54,6 +59,20 @@ func (a *App) handler() http.Handler {
 		Log: a.log, Metrics: a.metrics, CORSHost: a.c.CORSHost, MaxBody: a.c.BodyLimit,
 		Timeout: a.c.ResponseTimeout, Uploads: func(r *http.Request) bool { return files.Uploads(r) || controller.Uploads(r) }, TrustedProxies: a.c.TrustedProxies,
 	})(r)
+}
+
+// unreached tells of HTTP handlers at paths that doors of the server's own answer.
+func (a *App) unreached(fns []lambda.Function, say func(string)) {
+	doors := a.doors.Load()
+	if doors == nil { // they are opened later, and look themselves
+		return
+	}
+	for _, f := range fns {
+		path := functions.HandlerPath(f.Name)
+		if slices.ContainsFunc(f.Methods, func(method string) bool { return doors.Match(chi.NewRouteContext(), strings.ToUpper(method), path) }) {
+			say("the handler " + path + " is not asked everything: the server itself answers at that path; give it another name")
+		}
+	}
 }
 
 func (a *App) checkout(gate *web.Gate) checkout.Config {

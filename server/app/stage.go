@@ -141,6 +141,7 @@ func (a *App) Prepare(ctx context.Context, v deploys.Version, say func(string)) 
 	for _, p := range pools {
 		say(fmt.Sprintf("%s: loaded %d functions after %v", p.Language(), len(p.Functions()), time.Since(begun).Round(time.Millisecond)))
 	}
+	a.unreached(s.own, say)
 	if s.mounts, err = a.mounts(ctx, v, pools); err == nil {
 		err = s.openSite(ctx, v)
 	}

@@ -78,6 +78,10 @@ def echo_post(request):
 @skygear.handler("fault")
 def fault(request):
     return 1 / 0
+
+@skygear.handler("healthz")
+def never_asked(request):
+    return "well"
 `
 
 const trapsJS = `
@@ -215,6 +219,8 @@ func TestTraps_Handlers(t *testing.T) {
 		{"T11 no body in JavaScript", "GET", "/body", "", 200, `""`},
 		{"T11 an empty body", "POST", "/body", "", 200, `""`},
 		{"T19 the other method", "POST", "/echo", "x", 200, `POST b'x'`},
+		{"a request for the head", "HEAD", "/echo", "", 200, ""},
+		{"a path of the server's own", "GET", "/healthz", "", 200, `"ok"`},
 		{"T19 no such method", "DELETE", "/echo", "", 404, `"code":117`},
 		{"T20 a handler that fails", "GET", "/fault", "", 500, `"code":10000`},
 		{"T20 no such file", "GET", "/static/no-such-file", "", 404, ``},
@@ -230,6 +236,9 @@ func TestTraps_Handlers(t *testing.T) {
 	}
 	if resp, got := w.do("GET", "/static/", "", ""); resp.StatusCode != 200 || strings.TrimSpace(got) != string(bytes.TrimSpace(index)) {
 		t.Errorf("T20 the folder: %d", resp.StatusCode)
+	}
+	if !strings.Contains(w.s.Log(), "the handler /healthz is not asked everything") {
+		t.Error("nobody is told of a handler at a path of the server's own")
 	}
 }
 

@@ -133,7 +133,7 @@ func (r *run) leave(ctx context.Context) {
 	r.answered = true
 	r.service.abandoned.Add(1)
 	slog.New(r.function.log).WarnContext(ctx, "a function goes on although its ctx has ended")
-	r.answer(nil, ended(ctx, r.function))
+	r.answer(nil, ended(ctx, r.function, r.start))
 }
 
 func (r *run) attempt(ctx context.Context) outcome {
@@ -204,17 +204,18 @@ func (r *run) failed(ctx context.Context, err error) outcome {
 	case errors.As(err, &said):
 		return outcome{err: ofLambda(said)}
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return outcome{err: ended(ctx, r.function)}
+		return outcome{err: ended(ctx, r.function, r.start)}
 	case errors.As(err, &f):
 		return outcome{err: err}
 	}
 	return outcome{err: fault.Wrap(err, fault.Internal, "functions.failed", "the function failed unexpectedly")}
 }
 
-// ended says why ctx is over: the deadline, or a caller that went away.
-func ended(ctx context.Context, f *function) error {
+// ended says why ctx is over: the deadline, which is the function's or an earlier one of the request, or a caller that went away.
+func ended(ctx context.Context, f *function, start time.Time) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fault.Wrap(ctx.Err(), fault.Timeout, "functions.timeout", "function %s took longer than %v", f.Name, f.Timeout)
+		took := min(f.Timeout, time.Since(start).Round(time.Second/10))
+		return fault.Wrap(ctx.Err(), fault.Timeout, "functions.timeout", "function %s took longer than %v", f.Name, took)
 	}
 	return fault.Wrap(ctx.Err(), fault.Unavailable, "functions.canceled", "the call of %s was cancelled", f.Name)
 }

@@ -129,6 +129,11 @@ func TestInvoke_DeadlineOfObedientFunction(t *testing.T) {
 		if s.Abandoned() != 0 {
 			t.Errorf("%d abandoned", s.Abandoned())
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond) // the request's, which is over before
+		defer cancel()
+		if _, err = s.Invoke(ctx, "f", nil); !fault.Is(err, "functions.timeout") || fault.From(err).Message != "function f took longer than 1.2s" {
+			t.Error(err)
+		}
 	})
 }
 

@@ -29,7 +29,7 @@ type Handler struct {
 	function *function
 }
 
-// Methods that a handler may take. OPTIONS and HEAD are the server's.
+// Methods that a handler may take. OPTIONS is the server's, and HEAD is asked as GET.
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 // route compiles the handlers or reports every fault of all of them.
@@ -52,7 +52,7 @@ func route(c Config, handlers []lambda.Function) (routes, error) {
 
 // add adds a handler. One declaration may stand for each method, with the same path.
 func (r routes) add(fn lambda.Function, log *slog.Logger) error {
-	path := pathOf(fn.Name)
+	path := HandlerPath(fn.Name)
 	if len(path) > maxName || path == "/" || strings.ContainsAny(path, "?#% \x00") {
 		return fmt.Errorf("handler %.64q: a path has parts joined by /, at most %d bytes, and no ?, #, %% or blank", fn.Name, maxName)
 	}
@@ -73,8 +73,8 @@ func (r routes) add(fn lambda.Function, log *slog.Logger) error {
 	return nil
 }
 
-// pathOf is the path of a handler's name. Wire: ":" counts as "/", and "/" is put in front.
-func pathOf(name string) string {
+// HandlerPath is the path of a handler's name. Wire: ":" counts as "/", and "/" is put in front.
+func HandlerPath(name string) string {
 	return "/" + strings.TrimPrefix(strings.ReplaceAll(name, ":", "/"), "/")
 }
 
@@ -97,6 +97,9 @@ func (s *Service) Handler(method, path string) (h Handler, redirect string, ok b
 		return Handler{}, "", false, nil
 	}
 	f := byMethod[method]
+	if f == nil && method == "HEAD" { // the same without a body
+		f = byMethod["GET"]
+	}
 	if f == nil {
 		return Handler{}, "", true, fault.New(fault.UnknownOperation, "functions.no_method", "%s takes no %.20s", path, method)
 	}
@@ -119,6 +122,9 @@ func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, er
 	if r.Body == nil {
 		r.Body = []byte{}
 	}
+	if r.Method == "HEAD" { // functions know what they were declared for
+		r.Method = "GET"
+	}
 	args, err := json.Marshal(r)
 	if err != nil {
 		h.function.set.calls.leave()
@@ -128,12 +134,24 @@ func (h Handler) Serve(ctx context.Context, r Request, respond func(Response, er
 	h.service.serve(ctx, h.function, args, func(result json.RawMessage, err error) {
 		var answer Response
 		if err == nil {
-			if err = json.Unmarshal(result, &answer); err != nil {
-				err = fault.Wrap(err, fault.Internal, "functions.bad_response", "the handler's answer is malformed")
-			}
+			answer, err = answered(result)
 		}
 		respond(answer, err)
 	})
+}
+
+// answered is the answer that a handler gave. Without a status it is 200; what no response can have is not made a success.
+func answered(result json.RawMessage) (answer Response, err error) {
+	if err := json.Unmarshal(result, &answer); err != nil {
+		return answer, fault.Wrap(err, fault.Internal, "functions.bad_response", "the handler's answer is malformed")
+	}
+	if answer.Status == 0 {
+		answer.Status = 200
+	}
+	if answer.Status < 200 || answer.Status > 999 {
+		return answer, fault.New(fault.Internal, "functions.bad_response", "the handler answered with status %d; possible are 200 to 999", answer.Status)
+	}
+	return answer, nil
 }
 
 // enter counts the request in. When other functions have become live since the handler was found, it is theirs.

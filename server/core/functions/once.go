@@ -112,6 +112,7 @@ func fingerprint(args json.RawMessage) ([]byte, error) {
 // await returns the stored answer, or nil once the claim holds the key. Waiting is bounded by ctx and
 // by the function's own deadline.
 func (s *Service) await(ctx context.Context, f *function, c claim) (*row, error) {
+	begin := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	free := true
@@ -134,7 +135,7 @@ func (s *Service) await(ctx context.Context, f *function, c claim) (*row, error)
 			continue
 		}
 		if err := sleep(waiting, pause); err != nil {
-			return nil, waited(ctx, f)
+			return nil, waited(ctx, f, begin)
 		}
 	}
 }
@@ -151,9 +152,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func waited(ctx context.Context, f *function) error {
+func waited(ctx context.Context, f *function, begin time.Time) error {
 	if ctx.Err() != nil {
-		return ended(ctx, f)
+		return ended(ctx, f, begin)
 	}
 	return fault.New(fault.Timeout, "functions.key_busy", "another call with this Idempotency-Key is still running; try again with the same key")
 }

@@ -103,10 +103,6 @@ func write(w http.ResponseWriter, answer functions.Response) {
 	if answer.Header["Content-Type"] == nil && w.Header().Get("Content-Type") == "" {
 		w.Header()["Content-Type"] = nil // nothing is guessed
 	}
-	status := answer.Status
-	if status < 200 || status > 599 {
-		status = http.StatusOK
-	}
-	w.WriteHeader(status)
+	w.WriteHeader(answer.Status)
 	_, _ = w.Write(answer.Body) // the client may be gone; nobody else cares
 }

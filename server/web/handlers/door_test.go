@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,7 +70,11 @@ func TestDoor_Routes(t *testing.T) {
 		lambda.HTTP("shop:quote", []string{"GET", "POST"}, echo),
 		lambda.HTTP("tree/", []string{"GET"}, echo),
 		lambda.HTTP("tree/branch", []string{"GET"}, echo),
-		lambda.HTTP("secret", []string{"GET"}, echo, lambda.KeyRequired()))
+		lambda.HTTP("secret", []string{"GET"}, echo, lambda.KeyRequired()),
+		lambda.HTTP("status/", []string{"GET"}, func(_ context.Context, _ *lambda.Call, r lambda.Request) (lambda.Response, error) {
+			status, err := strconv.Atoi(path.Base(r.Path))
+			return lambda.Response{Status: status, Body: []byte("body")}, err
+		}))
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -88,6 +94,13 @@ func TestDoor_Routes(t *testing.T) {
 		{"GET", "/secret?api_key=" + doortest.APIKey, "", 201, "client"},
 		{"GET", "/secret?api_key=wrong", "", 401, `"code":103`},
 		{"GET", "/", "", 418, ""},
+		{"GET", "/status/204", "", 204, ""},
+		{"GET", "/status/0", "", 200, ""},
+		{"GET", "/status/451", "", 451, "body"},
+		{"GET", "/status/999", "", 999, "body"}, // the wire takes it as it is
+		{"GET", "/status/100", "", 500, `"code":10000`},
+		{"GET", "/status/1000", "", 500, `"code":10000`},
+		{"GET", "/status/-1", "", 500, `"code":10000`},
 	} {
 		resp, body := do(t, c.method, url+c.path, c.body)
 		if resp.StatusCode != c.status || !strings.Contains(body, c.want) {
@@ -98,6 +111,10 @@ func TestDoor_Routes(t *testing.T) {
 		}
 	}
 	resp, _ := do(t, "GET", url+"/shop/quote", "")
+	head, body := do(t, "HEAD", url+"/shop/quote", "")
+	if head.StatusCode != 201 || body != "" || head.Header.Get("Content-Length") != resp.Header.Get("Content-Length") {
+		t.Errorf("HEAD: %d %q %v", head.StatusCode, body, head.Header)
+	}
 	if got := resp.Header["X-Two"]; len(got) != 2 || resp.Header.Get("Content-Type") != "text/x" {
 		t.Errorf("headers: %v", resp.Header)
 	}

@@ -2,6 +2,7 @@
 import base64
 import io
 import json
+import shutil
 import urllib.parse
 
 try:
@@ -70,6 +71,49 @@ class Values(dict):
         return list(self.lists.get(name, []))
 
 
+class File:
+    """A file of a form."""
+
+    def __init__(self, name, filename, content_type, content):
+        self.name, self.filename, self.content_type = name, filename, content_type
+        self.mimetype = content_type.split(";")[0]
+        self.stream = io.BytesIO(content)
+        self.read, self.seek = self.stream.read, self.stream.seek
+
+    def save(self, to):
+        if hasattr(to, "write"):
+            shutil.copyfileobj(self.stream, to)
+        else:
+            with open(to, "wb") as f:
+                shutil.copyfileobj(self.stream, f)
+
+
+def parts(content_type, body):
+    """The fields and the files of a form of several parts."""
+    import email.parser
+    import email.policy
+
+    head = b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n"
+    fields, files = [], []
+    for part in email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body).iter_parts():
+        name, filename = part.get_param("name", header="content-disposition"), part.get_filename()
+        content = part.get_payload(decode=True) or b""
+        if filename is not None:
+            files.append((name, File(name, filename, part.get_content_type(), content)))
+        elif name is not None:
+            fields.append((name, content.decode("utf-8", "replace")))
+    return fields, files
+
+
+def cookie_pairs(text):
+    if not text:
+        return []
+    from http.cookies import SimpleCookie
+
+    decode, pairs = SimpleCookie().value_decode, (p.partition("=") for p in text.split(";"))
+    return [(name.strip(), decode(value.strip())[0]) for name, equals, value in pairs if equals]
+
+
 class PlainRequest:
     """A request with werkzeug's names for its parts."""
 
@@ -79,20 +123,35 @@ class PlainRequest:
         self.headers = headers
         self.data = body
         self.args = Values(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        self.cookies = Values(cookie_pairs("; ".join(headers.getlist("Cookie"))))
 
+    scheme = property(lambda self: self.headers.get("X-Forwarded-Proto", "http"))
+    is_secure = property(lambda self: self.scheme == "https")
+    referrer = property(lambda self: self.headers.get("Referer"))
+    user_agent = property(lambda self: self.headers.get("User-Agent", ""))
+    content_length = property(lambda self: len(self.data))
+    host_url = property(lambda self: self.scheme + "://" + self.host + "/")
+    url_root = host_url
+    base_url = property(lambda self: self.scheme + "://" + self.host + self.path)
     content_type = property(lambda self: self.headers.get("Content-Type", ""))
     mimetype = property(lambda self: self.content_type.split(";")[0].strip().lower())
     host = property(lambda self: self.headers.get("Host", "localhost"))
-    url = property(lambda self: "http://" + self.host + self.full_path.rstrip("?"))
+    url = property(lambda self: self.scheme + "://" + self.host + self.full_path.rstrip("?"))
     full_path = property(lambda self: self.path + "?" + self.query_string.decode("utf-8"))
     stream = property(lambda self: io.BytesIO(self.data))
     is_json = property(lambda self: self.mimetype == "application/json" or self.mimetype.endswith("+json"))
 
     @property
     def form(self):
+        if self.mimetype == "multipart/form-data":
+            return Values(parts(self.content_type, self.data)[0])
         if self.mimetype != "application/x-www-form-urlencoded":
             return Values([])
         return Values(urllib.parse.parse_qsl(self.data.decode("utf-8"), keep_blank_values=True))
+
+    @property
+    def files(self):
+        return Values(parts(self.content_type, self.data)[1] if self.mimetype == "multipart/form-data" else [])
 
     @property
     def values(self):
@@ -137,6 +196,32 @@ class PlainResponse:
 
     def set_data(self, value):
         self.data = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+
+    @property
+    def status(self):
+        return "%d" % self.status_code
+
+    @status.setter
+    def status(self, value):
+        self.status_code = int(str(value).split()[0])
+
+    def set_cookie(self, key, value="", max_age=None, expires=None, path="/", domain=None, secure=False, httponly=False, samesite=None):
+        from email.utils import formatdate
+        from http.cookies import SimpleCookie
+
+        words = [key + "=" + (SimpleCookie().value_encode(value)[1] if value else "")]
+        if expires is not None and not isinstance(expires, str):
+            expires = formatdate(getattr(expires, "timestamp", lambda: expires)(), usegmt=True)
+        if max_age is not None:
+            max_age = int(getattr(max_age, "total_seconds", lambda: max_age)())
+        for name, given in (("Domain", domain), ("Expires", expires), ("Max-Age", max_age), ("Path", path), ("SameSite", samesite)):
+            if given is not None:
+                words.append("%s=%s" % (name, given))
+        words += [name for name, given in (("Secure", secure), ("HttpOnly", httponly)) if given]
+        self.headers.add("Set-Cookie", "; ".join(words))
+
+    def delete_cookie(self, key, path="/", domain=None, **attributes):
+        self.set_cookie(key, max_age=0, expires=0, path=path, domain=domain, **attributes)
 
 
 Response = PlainResponse if EnvironBuilder is None else _Response
