@@ -60,6 +60,23 @@ var probes = []probe{
 	{"POST", "/record/save", probeKey, `{"access_token":"TOKEN","atomic":true,"records":[{"_id":"bean/2","grams":13}]}`, `"code":115`},
 	{"POST", "/record/save", probeKey, `{"access_token":"TOKEN","records":[{"_id":"bean/a/b","grams":1}]}`, `"_id":"bean/a/b"`},
 	{"POST", "/record/delete", probeKey, `{"access_token":"TOKEN","ids":["bean/1","bean/3"]}`, `"this one stays"`},
+	// From here on, what one of the two languages has not is an unknown path for both of its runtimes.
+	{"POST", "/probe/events", probeKey, `{}`, `"first test","second"`},
+	{"GET", "/probe/twice?a=1&a=2", "", "", "200"},
+	{"POST", "/probe/twice", "", "", "200 once"},
+	{"POST", "/probe/signed", probeKey, `{}`, "200"},
+	{"POST", "/probe/envelope", probeKey, `{"args":{"what":"result"}}`, ""},
+	{"POST", "/probe/envelope", probeKey, `{"args":{"what":"error"}}`, ""},
+	{"POST", "/probe/equal", probeKey, `{"args":{"a":{"$type":"ref","$id":"bean/1"},"b":{"$type":"ref","$id":"bean/1"}}}`, "200"},
+	{"POST", "/probe/records", probeKey, `{"args":{"key":"seven"}}`, "200"},
+	{"GET", "/probe/things?q=1", "", "", "200"},
+	{"GET", "/probe/things/7/more", "", "", "200"},
+	{"PUT", "/probe/things/7", "", `{"a":1}`, "200"},
+	{"PUT", "/probe/things/7", "", `{"a"`, ""},
+	{"PUT", "/probe/things", "", `{}`, ""},
+	{"DELETE", "/probe/things/7", "", "", ""},
+	{"GET", "/probe/beans", "", "", ""},
+	{"POST", "/probe/beans", "", `{"grams":7}`, ""},
 	{"POST", "/probe/unknown", probeKey, `{"action":"probe:unknown"}`, `"code":117`},
 }
 
@@ -291,7 +308,10 @@ func TestPlugins_AnswerAsOurRuntimesDo(t *testing.T) {
 		file    string
 		known   *strings.Replacer // what differs
 	}{
-		"py-skygear": {realPython, "python/__init__.py", strings.NewReplacer()},
+		// Messages are in our own words.
+		"py-skygear": {realPython, "python/__init__.py", strings.NewReplacer(
+			"unable to decode json", "the body is no JSON", "invalid request method", "PUT /probe/things is not possible",
+		)},
 		// The hooks of skygear-node give every record without an access list the client's default one, and the wire cannot
 		// tell that from a hook that means it. Ours leaves the record as it was.
 		"skygear-node": {realNode, "node/index.js", strings.NewReplacer(`"_access":[{"level":"read","public":true}]`, `"_access":null`)},

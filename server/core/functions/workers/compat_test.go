@@ -115,8 +115,10 @@ def second(request):
     return "second"
 `})
 	want := []Declared{
-		{Name: "shop/beans", Methods: []string{"GET", "POST", "PUT"}}, {Name: "shop/beans/", Methods: []string{"GET", "POST", "PUT"}},
-		{Name: "page", Methods: []string{"POST"}}, {Name: "page", Methods: []string{"GET"}, KeyRequired: true},
+		{Name: "shop/beans", Methods: []string{"GET", "POST", "PUT"}},
+		{Name: "shop/beans/", Methods: []string{"GET", "POST", "PUT"}},
+		{Name: "page", Methods: []string{"POST"}},
+		{Name: "page", Methods: []string{"GET"}, KeyRequired: true},
 	}
 	if diff := cmp.Diff(want, p.Registered().Handlers); diff != "" {
 		t.Error(diff)
@@ -157,7 +159,8 @@ func TestJavaScript_FinePointsOfTheOldPackage(t *testing.T) {
 	p := open(t, Config{
 		Language: JavaScript, Workers: 1,
 		Env: map[string]string{"APP_NAME": "my.shop", "ASSET_STORE_SECRET": "s", "ASSET_STORE_URL_PREFIX": "http://shop/files", "LOAD_MODULES": "./more,./theirs~py"},
-	}, map[string]string{"index.js": `
+	}, map[string]string{
+		"index.js": `
 exports.includeme = (cloud, settings) => {
   cloud.op('included', () => Object.keys(settings));
   cloud.op('signed', async () => /^http:\/\/shop\/files\/a%20b\/c\.png\?expiredAt=\d{10}&signature=[-_\w]{43}$/.test(await cloud.getSigner().sign('a b/c.png')));
@@ -173,7 +176,8 @@ exports.Pool = class {
     done(null, client, () => {});
   }
 };
-`})
+`,
+	})
 	obeys(t, p, []rule{
 		{Op, "included", `{}`, `[]`, 0},
 		{Op, "more", `{}`, `"more"`, 0},

@@ -38,3 +38,13 @@ cloud.afterSave('bean', function later() {
 cloud.beforeDelete('bean', function keep(record) {
   if (record.grams === 1000) throw new cloud.SkygearError('this one stays', cloud.ErrorCodes.PermissionDenied);
 });
+const events = [];
+cloud.event('after-config', ({config}) => events.push('first ' + config.app.name));
+cloud.event('after-config', () => events.push('second'));
+cloud.op('probe:events', () => [...events, cloud.skyconfig.app.name]);
+cloud.handler('probe:twice', () => 'once');
+cloud.handler('probe:twice', (req) => [req.url.pathname, req.url.query, req.url.search, req.url.href, req.url.path], {method: 'GET'});
+cloud.op('probe:signed', async () => {
+  const url = new URL(await cloud.getSigner().sign('a.png'));
+  return [url.pathname, [...url.searchParams.keys()]];
+});

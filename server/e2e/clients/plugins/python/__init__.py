@@ -1,7 +1,10 @@
 import skygear
 from skygear.container import SkygearContainer
 from skygear.error import PermissionDenied, SkygearException
+from skygear.models import PublicAccessControlEntry, Record, RecordID
 from skygear.options import options
+from skygear.predicate import Predicate
+from skygear.query import Query
 from skygear.utils.context import current_context, current_user_id
 
 
@@ -97,3 +100,80 @@ def later(record, original, conn):
 def keep(record, conn):
     if record.get("grams") == 1000:
         raise SkygearException("this one stays", PermissionDenied)
+
+
+class Envelope(Exception):
+    pass
+
+
+@skygear.exception_handler(Envelope)
+def envelope(e):
+    return {"result": {"made": "of it"}} if str(e) == "result" else {"error": {"code": 110, "message": "gone"}}
+
+
+@skygear.op("probe:envelope")
+def enveloped(what):
+    raise Envelope(what)
+
+
+@skygear.op("probe:equal")
+def equal(a, b):
+    return [a == b, a in [b], a.recordID == b.recordID]
+
+
+@skygear.op("probe:records")
+def records(key):
+    new = Record(RecordID("bean", key), None, None, data={"grams": 7})
+    new.acl = [PublicAccessControlEntry("read")]
+    database = SkygearContainer(api_key=options.masterkey).public_database
+    saved = database.save(new)
+    query = Query("bean", predicate=Predicate(grams__eq=7) | ~Predicate(grams__gt=0))
+    return {"saved": saved["result"][0]["_access"], "found": [[r.id.key, r["grams"], r.acl[0].level] for r in database.query(query)]}
+
+
+@skygear.rest("probe:things")
+class Things(skygear.RestfulResource):
+    def index(self):
+        return ["all", self.request.args.get("q")]
+
+    def get(self, ident):
+        return {"id": ident}
+
+    def update(self, ident):
+        return {"id": ident, "payload": self.get_payload()}
+
+
+@skygear.rest("probe:beans")
+class Beans(skygear.RestfulRecord):
+    record_type = "bean"
+
+    def predicate(self):
+        return ["eq", {"$type": "keypath", "$val": "grams"}, 7]
+
+
+@skygear.handler("probe:twice")
+def once(request):
+    return "once"
+
+
+@skygear.handler("probe:twice", method="GET")
+def twice(request):
+    return "twice"
+
+
+events = []
+
+
+@skygear.event("after-config")
+def first_listener(config):
+    events.append("first " + config["app"]["name"])
+
+
+@skygear.event("after-config")
+def second_listener(config):
+    events.append("second")
+
+
+@skygear.op("probe:events")
+def heard():
+    return events
