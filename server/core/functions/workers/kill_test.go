@@ -3,6 +3,7 @@ package workers
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -18,7 +19,8 @@ import (
 
 func TestKill_UnderLoadEveryCallIsAnsweredOnce(t *testing.T) {
 	t.Parallel()
-	each(t, Config{Workers: 2, Queue: 100, Wait: 20 * time.Second}, func(t *testing.T, p *Pool) {
+	var log lockedBuffer
+	each(t, Config{Workers: 2, Queue: 100, Wait: 20 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))}, func(t *testing.T, p *Pool) {
 		var done atomic.Bool
 		var good, crashed atomic.Int64
 		var all sync.WaitGroup
@@ -54,7 +56,7 @@ func TestKill_UnderLoadEveryCallIsAnsweredOnce(t *testing.T) {
 		all.Wait()
 		t.Logf("%d calls answered, %d failed with their worker", good.Load(), crashed.Load())
 		if n := crashed.Load(); n > int64(callers*len(killed)) {
-			t.Errorf("%d calls failed with %d workers, of %d callers that wait for each call", n, len(killed), callers)
+			t.Errorf("%d calls failed with %d workers, of %d callers that wait for each call; killed %v\n%s", n, len(killed), callers, killed, log.String())
 		}
 		waitFor(t, func() bool {
 			return !slices.ContainsFunc(killed, func(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }) // no zombie
