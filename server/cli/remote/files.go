@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -71,7 +70,7 @@ func (f *finder) look(name string, e fs.DirEntry, err error) error {
 		return err
 	}
 	top, _, _ := strings.Cut(name, "/")
-	if ours(name, e) || f.ignored.match(name) || !f.old && top != "lambdas" && top != "public_html" {
+	if ours(name, e) || f.ignored.match(name, e.IsDir()) || !f.old && top != "lambdas" && top != "public_html" {
 		if e.IsDir() && !f.ignored.negated() {
 			return fs.SkipDir
 		}
@@ -162,47 +161,4 @@ func (c Client) keep(ctx context.Context, dir string, hashes []string, files map
 		sent += f.Size
 	}
 	return sent, nil
-}
-
-// ignored are the lines of .skyignore, in the grammar of .gitignore but without "**".
-type ignored []string
-
-func readIgnored(root fs.FS) (lines ignored, err error) {
-	f, err := root.Open(".skyignore")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "cli.unreadable", ".skyignore cannot be read")
-	}
-	defer func() { _ = f.Close() }()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if line := strings.TrimSpace(s.Text()); line != "" && line[0] != '#' {
-			lines = append(lines, line)
-		}
-	}
-	return lines, nil
-}
-
-// negated says whether something inside an ignored folder may be wanted.
-func (i ignored) negated() bool {
-	return slices.ContainsFunc(i, func(line string) bool { return line[0] == '!' })
-}
-
-// match says whether a file or folder is ignored. The last line that has to do with it decides.
-func (i ignored) match(name string) (yes bool) {
-	for _, line := range i {
-		pattern, again := strings.CutPrefix(line, "!")
-		pattern = strings.TrimSuffix(pattern, "/")
-		for at := name; at != "."; at = path.Dir(at) {
-			subject := at
-			if !strings.Contains(pattern, "/") {
-				subject = path.Base(at)
-			}
-			if ok, _ := path.Match(strings.TrimPrefix(pattern, "/"), subject); ok {
-				yes = !again
-			}
-		}
-	}
-	return yes
 }

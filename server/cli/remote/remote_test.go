@@ -178,3 +178,42 @@ func TestDeploy_SendsWhatIsMissing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFind_KeepsAtHomeWhatIsIgnored(t *testing.T) {
+	t.Parallel()
+	all := []string{"__init__.py", "a/b/c.key", "a/keys/x", "c.key", "docs/keys", "é.txt", "public_html/a.map", "public_html/index.html", "x[1].txt"}
+	for ignore, want := range map[string][]string{
+		"*.key\r\n# a remark\r\n\r\n":        {"__init__.py", "a/keys/x", "docs/keys", "public_html/a.map", "public_html/index.html", "x[1].txt", "é.txt"},
+		"/c.key\nkeys/":                      {"__init__.py", "a/b/c.key", "docs/keys", "public_html/a.map", "public_html/index.html", "x[1].txt", "é.txt"},
+		"**/*.map\na/**":                     {"__init__.py", "c.key", "docs/keys", "public_html/index.html", "x[1].txt", "é.txt"},
+		"a/**/c.key\n?.txt\n[c-d]*":          {"__init__.py", "a/keys/x", "public_html/a.map", "public_html/index.html", "x[1].txt"},
+		"*\n!public_html/\n!__init__.py":     {"__init__.py", "public_html/a.map", "public_html/index.html"},
+		"*\n!*/\n!*.py\n**/*.map\n!x\\[1].*": {"__init__.py", "a/b/c.key", "a/keys/x", "docs/keys", "public_html/index.html", "x[1].txt"},
+		"[!_]*":                              {"__init__.py"},
+	} {
+		dir := t.TempDir()
+		write(t, dir, all...)
+		if err := os.WriteFile(filepath.Join(dir, ".skyignore"), []byte(ignore), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files, _, err := remote.Find(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range files {
+			got = append(got, f.Path)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q:\n%s", ignore, diff)
+		}
+	}
+	dir := t.TempDir()
+	write(t, dir, all...)
+	if err := os.WriteFile(filepath.Join(dir, ".skyignore"), []byte("[z-a].key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := remote.Find(dir); !fault.Is(err, "cli.bad_ignore") {
+		t.Error(err)
+	}
+}
