@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,7 +26,8 @@ func appWith(t *testing.T, files map[string]string) string {
 		t.Fatal(err)
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -288,6 +292,39 @@ def static(request):
 		_ = resp.Body.Close()
 		if err != nil || string(body) != want {
 			t.Errorf("%s: %s, %v", path, body, err)
+		}
+	}
+}
+
+// TestGuide_EveryBlockLoads runs the functions of the guide as they are written there.
+func TestGuide_EveryBlockLoads(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "python3")
+	needProgram(t, "node")
+	guide, err := os.ReadFile(filepath.Join(testkit.Root(), "server", "docs", "guide", "functions.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"cards/one.txt": "a card"}
+	for i, m := range regexp.MustCompile("(?s)```(python|js)\n(.*?)```").FindAllStringSubmatch(string(guide), -1) {
+		files[fmt.Sprintf("block%d.%s", i, map[string]string{"python": "py", "js": "js"}[m[1]])] = m[2]
+	}
+	if len(files) < 5 {
+		t.Fatalf("the guide has %d files only", len(files))
+	}
+	s := testkit.StartServer(t, appWith(t, files), "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test", "DEV_MODE=true")
+	if strings.Contains(s.Log(), "left out") {
+		t.Errorf("something of the guide does not load:\n%s", s.Log())
+	}
+	if r := lambda(t, s, "note", `{"text": "one big bean"}`); r.Status != http.StatusOK || !strings.Contains(r.Body, `"words": 3`) {
+		t.Errorf("note: %+v", r)
+	}
+	if r := lambda(t, s, "find", `{"text": "big"}`); r.Body != `{"result":["one big bean"]}` {
+		t.Errorf("find: %+v", r)
+	}
+	for path, want := range map[string]string{"/notes/page?name=Ann": "200 Hello Ann", "/static/cards/one.txt": "200 a card"} {
+		if got := get(t, s.URL+path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 }
