@@ -131,6 +131,10 @@ func (f *fleet) visit(first int, over *atomic.Bool) {
 
 // ask returns the version that answers.
 func ask(s *testkit.Server, path string) (version int, err error) {
+	return askWith(http.DefaultClient, s, path)
+}
+
+func askWith(c *http.Client, s *testkit.Server, path string) (version int, err error) {
 	method, pattern := http.MethodPost, `{"result":%d}`
 	if path == "/" {
 		method, pattern = http.MethodGet, "%d"
@@ -142,7 +146,7 @@ func ask(s *testkit.Server, path string) (version int, err error) {
 	r.Header.Set("X-Skygear-Api-Key", s.APIKey)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "text/html")
-	res, err := http.DefaultClient.Do(r)
+	res, err := c.Do(r)
 	if err != nil {
 		return 0, err
 	}
