@@ -25,6 +25,10 @@ def lines():
     logging.getLogger("shop").info("py logged")
     print("py key", os.environ["MASTER_KEY"], "py end")
     subprocess.run(["echo", "py child"])
+
+@skygear.op("py:fail")
+def fail():
+    raise ValueError("py failed with " + os.environ["MASTER_KEY"])
 `, "lines.js": `
 const {op} = require('skygear/cloud');
 console.log('js loads');
@@ -50,6 +54,7 @@ op('js:lines', async () => {
 		}
 		r.logs(`msg="function: ` + l + ` loads" app=test version=folder language=` + language + ` worker=\d+ stream=stdout\n`)
 	}
+	r.wants(r.client("py:fail", ""), `"code":10000`)
 	r.logs(`py logged" app=test version=folder language=python worker=\d+ call=\d+ stream=stderr`)
 	r.logs(`msg="function: py child" app=test .* worker=\d+ stream=stdout\n`) // nobody knows which call started a child
 	if strings.Contains(r.log.String(), r.c.MasterKey.Reveal()) {

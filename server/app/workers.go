@@ -85,7 +85,7 @@ func (a *App) openPool(ctx context.Context, l workers.Language, v deploys.Versio
 	hide := a.hider(v)
 	c := workers.Config{
 		Language: l, Client: string(client), Dir: v.Functions, Project: v.Project, Env: env, DevMode: a.c.DevMode, Settings: a.settings, Action: a.action,
-		Log:     hide.Logger(a.tap.Logger(a.log)).With("app", a.c.Name, "version", v.Name),
+		Hide: hide, Log: a.tap.Logger(a.log).With("app", a.c.Name, "version", v.Name),
 		Workers: int(a.c.Workers.Count), Memory: a.c.Workers.MemoryBytes, Processes: a.c.Workers.Processes,
 	}
 	if l == workers.Python {

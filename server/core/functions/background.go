@@ -128,7 +128,7 @@ func (p Provider) LogIn(ctx context.Context, data json.RawMessage) (principal st
 	}
 	o := p.service.call(ctx, f, args, nil)
 	if refusal(o.err) {
-		p.service.config.Log.InfoContext(ctx, "an auth provider refused a log-in", "provider", p.name, "error", fault.From(o.err).Message)
+		p.service.config.Log.InfoContext(ctx, "an auth provider refused a log-in", "provider", p.name, "error", o.err.Error())
 		return "", nil, refused(o.err)
 	}
 	if o.err != nil {

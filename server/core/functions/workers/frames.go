@@ -107,7 +107,7 @@ func Raised(text json.RawMessage, devMode bool) error {
 
 // fault turns what a function raised into an error for its caller. The message is the function's; where it
 // happened stays in the log unless the app is being developed.
-func (f failure) fault(devMode bool) error {
+func (f failure) fault(devMode bool) *fault.Error {
 	code, known := codes[f.Code]
 	if !known {
 		code = fault.Custom

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"crema/server/base/fault"
+	"crema/server/base/telemetry"
 )
 
 // oldProject has the shape of a project that was deployed to the hosted platform: an entry file that imports
@@ -323,6 +324,17 @@ func TestPython_ErrorsTellWhereOnlyToDevelopers(t *testing.T) {
 		if told := strings.Contains(trace, "a.py\", line 5"); told != dev {
 			t.Errorf("developing: %v, the trace is %q", dev, trace)
 		}
+	}
+}
+
+func TestPython_ErrorsTellCallersWhatTheLogHides(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python, Hide: telemetry.NewHider("sesame")}, map[string]string{
+		"a.py": "import skygear\n\n@skygear.op('fails')\ndef fails():\n    raise KeyError('open sesame')\n",
+	})
+	_, err := op(t, p, "fails", `{}`)
+	if err == nil || err.Error() != "functions.raised: 'open [redacted]'" || fault.From(err).Message != "'open sesame'" {
+		t.Errorf("%v, %+v", err, fault.From(err))
 	}
 }
 

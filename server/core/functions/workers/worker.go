@@ -156,8 +156,24 @@ func (l *lane) raised(f proc.Frame) error {
 	if err := json.Unmarshal(f.Body, &e); err != nil {
 		return fault.Wrap(err, fault.Internal, "workers.bad_error", "the function failed unexpectedly")
 	}
-	return e.fault(l.worker.pool.c.DevMode)
+	said := e.fault(l.worker.pool.c.DevMode)
+	if text := said.Error(); l.worker.pool.c.Hide.Text(text) != text {
+		return discreet{said, l.worker.pool.c.Hide.Text(text)}
+	}
+	return said
 }
+
+// discreet is an error whose text for the log hides what its message, which is the function's own, tells its caller.
+type discreet struct {
+	fault *fault.Error
+	text  string
+}
+
+// Error implements error.
+func (d discreet) Error() string { return d.text }
+
+// Unwrap returns the error with its message.
+func (d discreet) Unwrap() error { return d.fault }
 
 // finish ends a call. One that the worker made up is ignored.
 func (l *lane) finish(id uint64, r reply) {

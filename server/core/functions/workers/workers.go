@@ -11,6 +11,7 @@ import (
 
 	"crema/server/base/fault"
 	"crema/server/base/proc"
+	"crema/server/base/telemetry"
 )
 
 // Language is what functions are written in.
@@ -58,7 +59,8 @@ type Config struct {
 	Memory    int64         // bytes for a worker; 0: 512 MiB
 	Processes int64         // processes and threads that functions may start; 0: 256
 
-	Log *slog.Logger // nil: the default logger
+	Log  *slog.Logger    // nil: the default logger
+	Hide telemetry.Hider // what may not stand in Log, nor in the texts of errors
 
 	requests *requests // of calls
 }
@@ -71,7 +73,7 @@ func (c Config) withDefaults() Config {
 	c.LoadLimit = cmp.Or(c.LoadLimit, 10*time.Second)
 	c.Memory = cmp.Or(c.Memory, 512<<20)
 	c.Processes = cmp.Or(c.Processes, 256)
-	c.Log = cmp.Or(c.Log, slog.Default())
+	c.Log = c.Hide.Logger(cmp.Or(c.Log, slog.Default()))
 	c.requests = &requests{}
 	return c
 }
