@@ -216,7 +216,7 @@ func TestCrash_TellsTheLastLines(t *testing.T) {
 		t.Error("a worker that exits answers")
 	}
 	works(t, p) // the log is written before the next worker starts
-	if text := log.String(); !strings.Contains(text, "last words") || !strings.Contains(text, "exit status 3") {
+	if text := log.String(); strings.Contains(text, `\x02`) || !strings.Contains(text, "last words") || !strings.Contains(text, "exit status 3") {
 		t.Errorf("the log does not tell why the worker ended:\n%s", text)
 	}
 	if text := log.String(); !strings.Contains(text, "next_start_in=0s") { // only who keeps dying has to wait

@@ -153,3 +153,39 @@ func callsOldCloud(t *testing.T, p *Pool) {
 		}
 	}
 }
+
+// An error that cannot be written as it is must reach its caller, who would wait until the deadline else.
+func TestJavaScript_ErrorsOfAnyShape(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: JavaScript, Workers: 1}, map[string]string{"a.js": `
+const {op, SkygearError} = require('skygear/cloud');
+const circle = {}; circle.circle = circle;
+op('circle', () => { throw new SkygearError('round', 4711, {circle}); });
+op('big', () => { throw new SkygearError('much', 4712, {n: 10n}); });
+op('bare', () => { throw Object.create(null); });
+op('long', () => { throw new Error('x'.repeat(20 << 20)); });
+op('pid', () => process.pid);
+op('poison', () => { Object.prototype.toJSON = () => { throw new Error('no JSON'); }; return {}; });
+`})
+	before, err := op(t, p, "pid", `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		number  int
+		message string
+	}{
+		"circle": {4711, "round"}, "big": {4712, "much"}, "bare": {10000, "the error cannot be written as JSON"}, "long": {10000, "Error: xxx"},
+	} {
+		_, err := op(t, p, name, `{}`)
+		if f := fault.From(err); f.Number != want.number || !strings.HasPrefix(f.Message, want.message) || len(f.Message) > 1<<20 {
+			t.Errorf("%s: %d %.100s", name, f.Number, f.Message)
+		}
+	}
+	if after, err := op(t, p, "pid", `{}`); err != nil || after != before {
+		t.Errorf("errors have cost the worker: %s, %v", after, err)
+	}
+	if _, err := op(t, p, "poison", `{}`); !fault.Is(err, "functions.raised") {
+		t.Errorf("without JSON: %v", err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +176,9 @@ func (h *home) exchange(p *proc.Process, kind byte, content hello) (r ready, err
 	}
 	return r, nil
 }
+
+// stamp is what a runtime puts before a line.
+var stamp = regexp.MustCompile("\x01[0-9]*\x02")
 
 // line logs what a worker prints. A runtime puts the call's id before a line, between two control characters.
 func (h *home) line(number int64) func(proc.Stream, string) {

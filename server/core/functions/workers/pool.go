@@ -382,7 +382,7 @@ func (p *Pool) crashed(w *worker, calls int) {
 		p.mu.Unlock()
 	}
 	p.failed("a worker ended by itself", slog.Int64("worker", w.number), slog.Int("calls", calls),
-		slog.String("end", w.process.ended()), slog.String("last_lines", w.process.last()))
+		slog.String("end", w.process.ended()), slog.String("last_lines", stamp.ReplaceAllString(w.process.last(), "")))
 }
 
 // abandon takes the calls away from a dead worker.

@@ -2,9 +2,12 @@ package workers
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"crema/server/base/fault"
 )
 
 // What handlers that were written for werkzeug use of it works without it: projects for Skygear did not name it.
@@ -58,5 +61,59 @@ def answer():
 		if diff := cmp.Diff(want, have); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// An error that cannot be written as it is must reach its caller, and cost nobody the worker.
+func TestPython_ErrorsOfAnyShape(t *testing.T) {
+	t.Parallel()
+	p := open(t, Config{Language: Python, Workers: 1}, map[string]string{"a.py": `
+import os
+import skygear
+from skygear.error import SkygearException
+
+class Odd(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+@skygear.op("pid")
+def pid():
+    return os.getpid()
+
+@skygear.op("circle")
+def circle():
+    info = {}
+    info["info"] = info
+    raise SkygearException("round", 4711, info)
+
+@skygear.op("thing")
+def thing():
+    raise SkygearException("much", 4712, {"thing": object()})
+
+@skygear.op("odd")
+def odd():
+    raise Odd()
+
+@skygear.op("long")
+def long():
+    raise ValueError("x" * (20 << 20))
+`})
+	before, err := op(t, p, "pid", `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		number  int
+		message string
+	}{
+		"circle": {4711, "round"}, "thing": {4712, "much"}, "odd": {10000, "the error cannot be told (ValueError)"}, "long": {10000, "the result has"},
+	} {
+		_, err := op(t, p, name, `{}`)
+		if f := fault.From(err); f.Number != want.number || !strings.HasPrefix(f.Message, want.message) {
+			t.Errorf("%s: %d %.100s", name, f.Number, f.Message)
+		}
+	}
+	if after, err := op(t, p, "pid", `{}`); err != nil || after != before {
+		t.Errorf("errors have cost the worker: %s, %v", after, err)
 	}
 }

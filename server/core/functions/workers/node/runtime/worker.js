@@ -88,9 +88,24 @@ async function run(id, body) {
     }
   } catch (cause) {
     type = ERROR;
-    text = JSON.stringify(failure(cause));
+    text = described(cause);
   }
   send(type, id, text);
+}
+
+// described is an error as text. What hangs on it may be anything: a response that knows its request that knows the response.
+function described(cause) {
+  let known = {code: 10000, message: 'the error cannot be written as JSON', info: {}, trace: '', unexpected: true};
+  try {
+    known = {...failure(cause)};
+    const text = JSON.stringify(known);
+    if (text.length <= MAX / 3) return text;
+  } catch (e) {
+    console.error(`an error of a function cannot be written as JSON: ${e?.message}`);
+  }
+  const cut = (text) => (typeof text === 'string' ? text.slice(0, 65536) : '');
+  return `{"code":${Number.isSafeInteger(known.code) ? known.code : 10000},"message":${JSON.stringify(cut(known.message))},"info":{},`
+    + `"trace":${JSON.stringify(cut(known.trace))},"unexpected":${known.unexpected === true}}`;
 }
 
 // failure is an error as the server takes it. What was not meant for the caller is logged here.

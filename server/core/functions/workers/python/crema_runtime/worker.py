@@ -43,7 +43,7 @@ class Lane:
                 except (ValueError, RecursionError) as e:
                     outcome = frames.ERROR, unexpected("the arguments cannot be read as JSON: %s" % e)
                 else:
-                    outcome = dispatch(call)
+                    outcome = answered(dispatch, call)
                 self.reply(number, outcome)
                 self.call = 0
             elif kind == frames.PING:
@@ -56,7 +56,10 @@ class Lane:
         try:
             body = encode(content).encode()
         except (TypeError, ValueError, RecursionError) as e:
-            kind, body = failed("the result cannot be written as JSON: %s" % e)
+            if kind == frames.ERROR:  # of what its caller may make something, the code and the text can be written
+                kind, body = failed(str(content["message"]), content["code"])
+            else:
+                kind, body = failed("the result cannot be written as JSON: %s" % e)
         if len(body) > frames.MAX:
             kind, body = failed("the result has %d bytes, at most %d are possible" % (len(body), frames.MAX))
         flush()
@@ -80,12 +83,20 @@ class Lane:
 encode = json.JSONEncoder(allow_nan=False).encode
 
 
-def unexpected(message):
-    return {"code": 10000, "message": message, "info": {}, "trace": "", "unexpected": True}
+def unexpected(message, code=10000):
+    return {"code": code, "message": message, "info": {}, "trace": "", "unexpected": code == 10000}
 
 
-def failed(message):
-    return frames.ERROR, encode(unexpected(message)).encode()
+def failed(message, code=10000):
+    return frames.ERROR, encode(unexpected(message, code)).encode()
+
+
+def answered(dispatch, call):
+    """The answer of a call, also when its error is of a kind that fails again when it is looked at."""
+    try:
+        return dispatch(call)
+    except BaseException as e:
+        return frames.ERROR, unexpected("the error cannot be told (%s)" % type(e).__name__)
 
 
 def flush():

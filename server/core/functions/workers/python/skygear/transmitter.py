@@ -40,7 +40,10 @@ def _failure(e):
         elif handled is not None:  # the whole answer, or just the result
             return RESULT, handled["result"] if isinstance(handled, dict) and set(handled) == {"result"} else handled
     if isinstance(e, SkygearException):
-        info = serialize_value(e.info) if isinstance(e.info, dict) else {"info": serialize_value(e.info)}
+        try:
+            info = serialize_value(e.info) if isinstance(e.info, dict) else {"info": serialize_value(e.info)}
+        except Exception:  # it goes in circles, say
+            info = {}
         return ERROR, {"code": e.code, "message": str(e.message), "info": info, "trace": "", "unexpected": False}
     trace = "".join(traceback.format_exception(type(e), e, e.__traceback__))
     log.error("%s", trace.rstrip())
