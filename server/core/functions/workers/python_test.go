@@ -419,6 +419,7 @@ func TestPython_ForkedWorkers(t *testing.T) {
 		"deep.py":   "import os\nPID = os.getpid()\n",
 		"dials.py":  "import os, socket\nPID = os.getpid()\nPAIR = socket.socketpair()\n",
 		"spins.py":  "import os, threading\nPID = os.getpid()\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+		"greets.py": "import os\nGREETING = os.environ.get('GREETING')\n",
 		"breaks.py": "raise SystemExit(3)\n", "numpy/__init__.py": "",
 		"numpy/random.py": "import os\nSEEDS = []\ndef seed():\n    SEEDS.append(os.getpid())\n",
 	})
@@ -427,6 +428,8 @@ func TestPython_ForkedWorkers(t *testing.T) {
 import csv, glob, os, resource
 import calm, dials, numpy.random, spins, skygear
 import deep as other  # parts imports it too
+os.environ["GREETING"] = "set before the import"
+import greets
 
 try:
     import breaks
@@ -436,6 +439,10 @@ except SystemExit:
 @skygear.op("own")
 def own():
     return {module.__name__: module.PID == os.getpid() for module in (calm, other, dials, spins)}
+
+@skygear.op("greeting")
+def greeting():
+    return greets.GREETING
 
 @skygear.op("places")
 def places():
@@ -458,10 +465,11 @@ def chance():
 		t.Fatal(problems)
 	}
 	for name, want := range map[string]string{
-		"own":    `{"calm": false, "deep": false, "dials": true, "spins": true}`,
-		"places": `[false, 0, 1]`,
-		"limits": `[true, 0, 1024, true]`,
-		"chance": `[true]`, // Python's own it seeds itself
+		"own":      `{"calm": false, "deep": false, "dials": true, "spins": true}`,
+		"greeting": `"set before the import"`,
+		"places":   `[false, 0, 1]`,
+		"limits":   `[true, 0, 1024, true]`,
+		"chance":   `[true]`, // Python's own it seeds itself
 	} {
 		if name == "limits" && runtime.GOOS != "linux" {
 			continue

@@ -154,19 +154,29 @@ func packagesOrHidden(folder string) bool {
 // importLine finds what a Python file imports from elsewhere.
 var importLine = regexp.MustCompile(`^\s*(?:import\s+([A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)|from\s+([A-Za-z_][\w.]*)\s+import\b)`)
 
-// imports lists the modules that the Python files in the folder and its packages import, those of the folder
-// itself left out.
+// preparing finds a line that may change what the imports after it do: the environment, where modules are found,
+// what they hold.
+var preparing = regexp.MustCompile(`^\s*(?:(?:os\.)?environ(?:\[.*\]\s*=|\.(?:setdefault|update|pop|clear)\()|os\.putenv\(|` +
+	`sys\.path(?:\[.*\]\s*=|\s*\+?=|\.\w+\()|sys\.modules\[|[\w.]*\b(?:load_dotenv|addsitedir|patch_all)\()`)
+
+// imports lists the modules that the Python files in the folder and its packages import and that may be imported
+// before them: not those of the folder itself, nor those that a file prepares something for.
 func imports(files load) []string {
-	own, all := map[string]bool{}, map[string]bool{}
+	skip, all := map[string]bool{}, map[string]bool{}
 	for path, first := range modules(files.Dir) {
-		own[first] = true
-		for _, name := range importsOf(path) {
+		skip[first] = true
+		names, late := importsOf(path)
+		for _, name := range names {
 			all[name] = true
+		}
+		for _, name := range late {
+			first, _, _ := strings.Cut(name, ".")
+			skip[first] = true
 		}
 	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
 		first, _, _ := strings.Cut(name, ".")
-		return own[first]
+		return skip[first]
 	})
 }
 
@@ -198,18 +208,23 @@ func modules(dir string) map[string]string {
 	return paths
 }
 
-func importsOf(path string) (names []string) {
+// importsOf lists what a file imports, and what it imports after a line that prepares something.
+func importsOf(path string) (names, late []string) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	defer func() { _ = f.Close() }()
+	into := &names
 	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if preparing.MatchString(lines.Text()) {
+			into = &late
+		}
 		if m := importLine.FindStringSubmatch(lines.Text()); m != nil {
 			for name := range strings.SplitSeq(m[1]+m[2], ",") {
-				names = append(names, strings.TrimSpace(name))
+				*into = append(*into, strings.TrimSpace(name))
 			}
 		}
 	}
-	return names
+	return names, late
 }
