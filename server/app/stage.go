@@ -223,6 +223,14 @@ func (s *staged) Switch() (drained func(context.Context) error) {
 	return drained
 }
 
+// Public implements deploys.Public.
+func (s *staged) Public() (folders []string) {
+	for _, m := range s.mounts {
+		folders = append(folders, m.Dir)
+	}
+	return folders
+}
+
 // Close implements deploys.Ready. A request may just have found a file of the site, so it stays open for some versions more.
 func (s *staged) Close() {
 	stopPools(s.pools)

@@ -120,6 +120,13 @@ def still():
 	}
 	want("/static/looks/a.css", "200 a { color: blue }")
 	want("/static/scripts/", "404")
+	save(t, filepath.Join(project, "fresh/key.js"), `"sk_live_`+`4eC39HqLyjWDarjtT1zdp7dc"`)
+	if out, err := deploy(); err == nil || !strings.Contains(out, "fresh/key.js would publish a secret") {
+		t.Errorf("a deploy that publishes a key: %v\n%s", err, out)
+	}
+	if err := os.Remove(filepath.Join(project, "fresh/key.js")); err != nil {
+		t.Fatal(err)
+	}
 	for _, folder := range []string{"/etc", "..", ".", "nowhere"} {
 		save(t, filepath.Join(project, "__init__.py"), "import skygear\nfrom skygear.utils.assets import directory_assets\n\n@skygear.static_assets('looks')\ndef looks():\n    return directory_assets('"+folder+"')\n")
 		if out, err := deploy(); err == nil || !strings.Contains(out, "static assets") && !strings.Contains(out, "is no folder") {

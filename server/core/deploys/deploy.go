@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"path"
-	"strings"
 	"time"
 
 	"crema/server/base/fault"
-	"crema/server/core/deploys/archive"
 )
 
 // State says how far a job is.
@@ -39,7 +36,6 @@ const (
 	beat      = 5 * time.Second
 	jobLook   = 100 * time.Millisecond
 	deployFor = 15 * time.Minute // at most
-	large     = 5 << 20          // files above are remarked upon
 )
 
 // Begin makes files of which all contents are there a version and deploys it, in the background. It returns the
@@ -152,6 +148,10 @@ func (s *Service) perform(ctx context.Context, t task) error {
 	if err != nil {
 		return err
 	}
+	if err := s.inspectPublic(ctx, ready, t); err != nil {
+		ready.Close()
+		return err
+	}
 	s.c.Failpoint("deploy-prepared")
 	seq, err := s.store.release(ctx, version, t, s.c.Failpoint)
 	if err != nil { // it may have been written all the same; then follow finds it
@@ -189,64 +189,6 @@ func describe(version *int64) string {
 		return "the server's own folder"
 	}
 	return fmt.Sprintf("version %d", *version)
-}
-
-// inspect refuses what must not be published and tells what looks wrong.
-func (s *Service) inspect(ctx context.Context, version int64, say func(string)) error {
-	files, err := s.store.files(ctx, version)
-	if err != nil {
-		return err
-	}
-	own, err := s.ownSecrets(ctx)
-	if err != nil {
-		return err
-	}
-	say(fmt.Sprintf("%d files", len(files)))
-	packages := false
-	for _, f := range files {
-		if f.Size > large {
-			say(fmt.Sprintf("warning: %s has %d MB", f.Path, f.Size>>20))
-		}
-		packages = packages || inPackages(f.Path)
-		if err := s.inspectFile(ctx, f, own, say); err != nil {
-			return err
-		}
-	}
-	if packages {
-		say("warning: node_modules came along; list it in .skyignore, the server installs what package.json names")
-	}
-	return nil
-}
-
-func inPackages(path string) bool { return strings.Contains("/"+path, "/"+archive.Packages+"/") }
-
-// ownSecrets are those of the app, by what they are called.
-func (s *Service) ownSecrets(ctx context.Context) ([]archive.Own, error) {
-	secrets, err := s.secrets(ctx)
-	own := []archive.Own{{Name: "the master key", Value: s.c.MasterKey}}
-	for name, value := range secrets {
-		own = append(own, archive.Own{Name: "the secret " + name, Value: value})
-	}
-	return own, err
-}
-
-func (s *Service) inspectFile(ctx context.Context, f File, own []archive.Own, say func(string)) error {
-	site := strings.HasPrefix(f.Path, archive.Site+"/")
-	code := path.Dir(f.Path) == "." || strings.HasPrefix(f.Path, archive.Lambdas+"/")
-	if !site && (!code || inPackages(f.Path)) {
-		return nil
-	}
-	body, err := s.store.body(ctx, f.Hash)
-	if err != nil {
-		return err
-	}
-	if found := archive.Secret(body, own...); site && found != "" {
-		return fault.New(fault.Invalid, "deploys.secret_in_site", "%s would publish a secret (%s); take it out, and keep it with crema secrets set", f.Path, found)
-	}
-	for _, p := range archive.Placeholders(f.Path, body) {
-		say(fmt.Sprintf("warning: %s still has the placeholder %s", f.Path, p))
-	}
-	return nil
 }
 
 // Job returns how far a job is. When said is not less than what it has said so far, it waits until there is more, the job

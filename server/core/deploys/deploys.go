@@ -27,6 +27,9 @@ type Ready interface {
 	Close()
 }
 
+// Public is what a Ready may be too: it tells the folders beside the site that everybody can read.
+type Public interface{ Public() (folders []string) }
+
 // Version is what a Stage gets.
 type Version struct {
 	ID        int64             // 0: the server's own folders
