@@ -25,7 +25,11 @@ func (devCommand) Run(env *environment) error {
 		return err
 	}
 	level := max(c.Log.Level, slog.LevelInfo)
-	log := telemetry.NewLogger(env.errs, level, c.Log.Format)
+	format := c.Log.Format
+	if f, ok := env.errs.(*os.File); ok && format == "text" && isTerminal(f) {
+		format = "terminal"
+	}
+	log := telemetry.NewLogger(env.errs, level, format)
 	parent, err := rebuild.Inherited()
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // NewLogger returns a logger whose every message and attribute passes through Redact and that adds
-// the request id of its context. Format is "json", or anything else for text.
+// the request id of its context. Format is "json", "terminal" for somebody who watches, or anything else for text.
 //
 // A line of level Warn or above is written before the call returns. A line below may wait for at most
 // 10 ms, so that a busy server does not pay a system call per request; Flush writes what waits.
@@ -17,10 +17,13 @@ func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	s := &sink{w: w}
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: redactAttr}
 	var inner slog.Handler = slog.NewTextHandler(s, opts)
-	if format == "json" {
+	switch format {
+	case "json":
 		inner = slog.NewJSONHandler(s, opts)
+	case "terminal":
+		inner = terminal{w: s, level: level}
 	}
-	return slog.New(handler{inner: inner, sink: s, root: true, json: format == "json"})
+	return slog.New(handler{inner: inner, sink: s, root: format != "terminal", json: format == "json"})
 }
 
 // Flush writes the lines of l that wait. Call it before the process ends.
@@ -34,7 +37,7 @@ func Flush(l *slog.Logger) {
 type handler struct {
 	inner slog.Handler
 	sink  *sink
-	root  bool // without attributes or groups of its own
+	root  bool // without attributes or groups of its own, in a format that LogAccess knows
 	json  bool
 }
 

@@ -58,7 +58,7 @@ func TestLogger_HidesSecretsWhereverTheyStand(t *testing.T) {
 		},
 	}
 	for name, say := range places {
-		for _, format := range []string{"text", "json"} {
+		for _, format := range []string{"text", "json", "terminal"} {
 			t.Run(name+"/"+format, func(t *testing.T) {
 				t.Parallel()
 				var out bytes.Buffer
@@ -245,5 +245,24 @@ func BenchmarkLogAccess(b *testing.B) {
 		telemetry.LogAccess(ctx, l, telemetry.Access{
 			Method: "POST", Path: "/lambda/process_payment", IP: "127.0.0.1", Status: 200, Bytes: 312, Took: 1234567,
 		})
+	}
+}
+
+func TestLogger_ForATerminal(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	l := telemetry.NewLogger(&out, slog.LevelInfo, "terminal")
+	ctx := telemetry.WithRequestID(t.Context(), "r1")
+	l.DebugContext(ctx, "unseen")
+	telemetry.LogAccess(ctx, l, telemetry.Access{Method: "GET", Path: "/a", Status: 200, Took: time.Millisecond, IP: "127.0.0.1"})
+	l.With("language", "python", "worker", 3).InfoContext(ctx, "function: \x1b]0;title\a\x1b[2Jhello\tyou", "call", 7, "stream", "stdout")
+	l.WithGroup("a").With("b", 1).ErrorContext(ctx, "it failed", "error", "two words", slog.Group("c", "version", 2), "lines", "one\ntwo")
+	telemetry.Flush(l)
+	got := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d `).ReplaceAllString(out.String(), "T ")
+	want := "T request method=GET path=/a status=200 took=1ms\n" +
+		"T function: \uFFFD]0;title\uFFFD\uFFFD[2Jhello\tyou\n" +
+		"T ERROR it failed a.b=1 a.error=\"two words\" a.c.version=2 a.lines=\n    one\n    two\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
