@@ -58,7 +58,7 @@ func TestPython_FinePointsOfTheOldPackage(t *testing.T) {
 import re
 import skygear
 from skygear.asset import get_signer
-from skygear.encoding import serialize_record
+from skygear.transmitter.encoding import serialize_record
 from skygear.error import SkygearException
 from skygear.models import Asset, Location, PublicAccessControlEntry, Record, RecordID, Reference
 from skygear.settings import SettingsParser, add_parser, settings

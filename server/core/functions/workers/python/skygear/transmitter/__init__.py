@@ -4,10 +4,10 @@ import json
 import logging
 import traceback
 
-from .encoding import deserialize_or_none, deserialize_value, serialize_record, serialize_value
-from .error import BadRequest, SkygearException, UndefinedOperation
-from .registry import get_registry
-from .utils.context import pop_context, push_context
+from ..encoding import deserialize_or_none, deserialize_value, serialize_record, serialize_value
+from ..error import BadRequest, SkygearException, UndefinedOperation
+from ..registry import get_registry
+from ..utils.context import pop_context, push_context
 
 log = logging.getLogger("skygear")
 
@@ -68,7 +68,7 @@ def run_op(name, param):
 
 
 def run_hook(name, param):
-    from .utils import db
+    from ..utils import db
 
     func = _find("hook", name)
     record = deserialize_or_none(param.get("record"))
@@ -104,7 +104,7 @@ def run_provider(name, param):
 
 
 def run_handler(name, param):
-    from .utils import http
+    from ..utils import http
 
     func = get_registry().get_handler(name, param["method"])
     if func is None:
