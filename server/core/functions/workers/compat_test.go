@@ -106,6 +106,15 @@ class Beans(skygear.RestfulRecord):
     def query_options(self):
         return {"limit": 2}
 
+@skygear.op("response")
+def response():
+    r = skygear.Response("x", status="201 CREATED", headers={"X-A": "1"})
+    r.headers.setdefault("X-A", "2")
+    r.headers.extend({"X-B": 3})
+    r.mimetype, r.location = "text/css", "/there"
+    del r.headers["x-b"]
+    return [r.status_code, r.mimetype, sorted(r.headers.keys()), r.headers.get("X-A", type=int), r.headers.get("X-B", 7, type=int)]
+
 @skygear.handler("page", method=["GET", "POST"])
 def first(request):
     return "first"
@@ -129,6 +138,7 @@ def second(request):
 	}
 	obeys(t, p, []rule{
 		{Op, "values", `{"args":{"a":` + ref + `,"b":` + ref + `}}`, `[true,true,true,true,false,{"_id":"bean/1","_access":[{"level":"read","public":true}]}]`, 0},
+		{Op, "response", `{}`, `[201,"text/css",["Content-Type","Location","X-A"],1,7]`, 0},
 		{Op, "settings", `{}`, `["","now",true]`, 0},
 		{Op, "signed", `{}`, `true`, 0},
 		{Op, "raise", `{"args":{"what":"result"}}`, `{"made":"of it"}`, 0},

@@ -28,8 +28,12 @@ class Headers:
     def getlist(self, name):
         return [v for k, v in self.pairs if k.lower() == name.lower()]
 
-    def get(self, name, default=None):
-        return next(iter(self.getlist(name)), default)
+    def get(self, name, default=None, type=None):
+        values = self.getlist(name)
+        try:
+            return default if not values else values[0] if type is None else type(values[0])
+        except ValueError:
+            return default
 
     def __getitem__(self, name):
         values = self.getlist(name)
@@ -41,13 +45,34 @@ class Headers:
         return bool(self.getlist(name))
 
     def __setitem__(self, name, value):
-        self.pairs = [(k, v) for k, v in self.pairs if k.lower() != name.lower()] + [(name, str(value))]
+        self.remove(name)
+        self.add(name, value)
+
+    def __delitem__(self, name):
+        self.pairs = [(k, v) for k, v in self.pairs if k.lower() != name.lower()]
+
+    set, remove, get_all = __setitem__, __delitem__, getlist
+
+    def setdefault(self, name, value):
+        if name not in self:
+            self.add(name, value)
+        return self[name]
 
     def add(self, name, value):
         self.pairs.append((name, str(value)))
 
+    def extend(self, pairs):
+        for name, value in pairs.items() if hasattr(pairs, "items") else pairs:
+            self.add(name, value)
+
     def items(self):
         return list(self.pairs)
+
+    def keys(self):
+        return [k for k, _ in self.pairs]
+
+    def values(self):
+        return [v for _, v in self.pairs]
 
 
 class Values(dict):
@@ -204,6 +229,10 @@ class PlainResponse:
     @status.setter
     def status(self, value):
         self.status_code = int(str(value).split()[0])
+
+    content_type = property(lambda self: self.headers.get("Content-Type"), lambda self, value: self.headers.set("Content-Type", value))
+    mimetype = property(lambda self: (self.content_type or "").split(";")[0].strip().lower(), lambda self, value: self.headers.set("Content-Type", value))
+    location = property(lambda self: self.headers.get("Location"), lambda self, value: self.headers.set("Location", value))
 
     def set_cookie(self, key, value="", max_age=None, expires=None, path="/", domain=None, secure=False, httponly=False, samesite=None):
         from email.utils import formatdate
