@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"crema/server/base/fault"
@@ -251,6 +252,7 @@ func (s *Service) fill(ctx context.Context, home string, files map[string][]byte
 		return err
 	}
 	s.c.Failpoint("deploy-building")
+	syscall.Sync() // else the mark may outlive a power cut that the packages do not
 	return os.WriteFile(home+complete, nil, 0o600)
 }
 

@@ -3,6 +3,7 @@ package deploys
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,12 +102,18 @@ func (s *Service) begin(ctx context.Context, by, reason string, which func(conte
 		ctx, cancel := context.WithTimeout(s.ctx, deployFor)
 		defer cancel()
 		j := s.report(id)
-		err := s.perform(ctx, task{job: id, by: by, reason: reason, which: which, report: j})
-		if err != nil {
+		switch err := s.perform(ctx, task{job: id, by: by, reason: reason, which: which, report: j}); {
+		case err == nil:
+			j.end(Success)
+		case fault.Is(err, unknown):
+			j.conclude(fault.From(err).Message)
+			s.c.Log.ErrorContext(ctx, "it is not known whether a version is live; the release that is newest decides", "job", id, "error", err.Error())
+			j.end(Running) // sqlEndLost finds out
+		default:
 			j.conclude("failed: " + fault.From(err).Message + "\nThe live version is as it was.")
 			s.c.Log.WarnContext(ctx, "a deploy failed", "job", id, "error", err.Error())
+			j.end(Failed)
 		}
-		j.end(err == nil)
 		s.c.Failpoint("deploy-told")
 		s.tasks.Go(func() { s.tidy(s.ctx) })
 	})
@@ -153,8 +160,8 @@ func (s *Service) perform(ctx context.Context, t task) error {
 		return err
 	}
 	s.c.Failpoint("deploy-prepared")
-	seq, err := s.store.release(ctx, version, t, s.c.Failpoint)
-	if err != nil { // it may have been written all the same; then follow finds it
+	seq, err := s.release(ctx, version, t)
+	if err != nil {
 		ready.Close()
 		return err
 	}
@@ -163,6 +170,26 @@ func (s *Service) perform(ctx context.Context, t task) error {
 	s.c.Failpoint("deploy-switched")
 	t.report.conclude(fmt.Sprintf("live: %s after %v", describe(version), time.Since(begun).Round(time.Millisecond)))
 	return nil
+}
+
+// unknown is the reason when the answer to a commit was lost and the database cannot be asked.
+const unknown = "deploys.unknown"
+
+// release makes a version live, and finds out whether it did when the answer is lost.
+func (s *Service) release(ctx context.Context, version *int64, t task) (seq int64, err error) {
+	seq, err = s.store.release(ctx, version, t, s.c.Failpoint)
+	if err == nil {
+		return seq, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
+	defer cancel()
+	if lost := s.c.DB.Get(ctx, &seq, sqlReleaseOf, t.job); lost != nil {
+		return 0, fault.Wrap(errors.Join(err, lost), fault.Unavailable, unknown, "the database went away while the version became live; crema versions tells whether it did")
+	}
+	if seq != 0 {
+		return seq, nil
+	}
+	return 0, err
 }
 
 // make brings the version of a job to the disk.

@@ -119,6 +119,9 @@ func (s *Service) Start(ctx context.Context) error {
 	if s.live, err = s.newest(ctx); err != nil {
 		return err
 	}
+	if err := s.mend(ctx); err != nil {
+		s.c.Log.WarnContext(ctx, "damaged copies of versions are not removed", "error", err.Error())
+	}
 	say := func(line string) { s.c.Log.InfoContext(ctx, line) }
 	v, err := s.unpack(ctx, s.live.Version, true, say)
 	if err != nil {

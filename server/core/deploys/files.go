@@ -145,6 +145,36 @@ func (s *Service) copied(ctx context.Context, id int64) (dir string, files []Fil
 	return dir, files, nil
 }
 
+// mend removes the copies of versions that lack a file or a part of one, as after a power cut. They are made again when they are
+// needed.
+func (s *Service) mend(ctx context.Context) error {
+	all, err := s.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range all {
+		dir := filepath.Join(s.versions(), v.Digest)
+		if _, err := os.Stat(dir); err != nil {
+			continue
+		}
+		files, err := s.store.files(ctx, v.ID)
+		if err != nil {
+			return err
+		}
+		damaged := func(f File) bool {
+			info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(f.Path)))
+			return err != nil || info.Size() != f.Size
+		}
+		if i := slices.IndexFunc(files, damaged); i >= 0 {
+			s.c.Log.WarnContext(ctx, "the copy of a version is damaged and is made again", "version", v.ID, "file", files[i].Path)
+			if err := os.RemoveAll(dir); err != nil {
+				return disk(err, s.c.Dir)
+			}
+		}
+	}
+	return nil
+}
+
 // before returns what was live lately, and what is live now, as it is when id becomes live. What cannot be brought to the disk is
 // left out and told.
 func (s *Service) before(ctx context.Context, id *int64) (all []Before, err error) {

@@ -91,17 +91,13 @@ func (r *report) flush(ctx context.Context) {
 	}
 }
 
-// end writes how the job ended. It does so at the server's stop too.
-func (r *report) end(well bool) {
+// end writes how the job ended; Running leaves it to others to find out. It does so at the server's stop too.
+func (r *report) end(state State) {
 	r.once.Do(func() { close(r.done) })
 	r.ended.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.s.ctx), endLimit)
 	defer cancel()
 	r.flush(ctx)
-	state := Failed
-	if well {
-		state = Success
-	}
 	if _, err := r.s.c.DB.Exec(ctx, sqlEnd, r.id, string(state)); err != nil {
 		r.s.c.Log.WarnContext(ctx, "the end of a deploy is not written", "job", r.id, "error", err.Error())
 	}

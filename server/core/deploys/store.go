@@ -89,6 +89,9 @@ SELECT EXISTS (SELECT FROM app._deploy_job mine
 
 	sqlReleased = `UPDATE app._deploy_job SET release = $2 WHERE id = $1 AND state = 'running'`
 
+	// It waits for a commit of which the answer was lost.
+	sqlReleaseOf = `SELECT coalesce(release, 0) FROM app._deploy_job WHERE id = $1 FOR UPDATE`
+
 	sqlJob = `
 SELECT id, state, log, state = 'running' AND beat_at < now() - interval '30 seconds' AS lost FROM app._deploy_job WHERE id = $1`
 
@@ -102,7 +105,7 @@ WHERE state = 'running' AND beat_at < now() - interval '30 seconds'`
 
 	sqlForgetUploads = `DELETE FROM app._deploy_upload WHERE made_at < now() - interval '1 day'`
 
-	sqlForgetJobs = `DELETE FROM app._deploy_job WHERE made_at < now() - interval '30 days' OR id NOT IN (
+	sqlForgetJobs = `DELETE FROM app._deploy_job WHERE made_at < now() - interval '30 days' OR state <> 'running' AND id NOT IN (
   SELECT id FROM app._deploy_job ORDER BY made_at DESC LIMIT 50)`
 
 	sqlForgetReleases = `
