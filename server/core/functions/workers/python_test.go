@@ -346,6 +346,7 @@ func TestPython_FilesThatDoNotLoadAreLeftOut(t *testing.T) {
 		"late.py":      "import skygear\n\n@skygear.op('half')\ndef half():\n    pass\n\nraise ValueError('half way')\n",
 		"syntax.py":    "def f(:\n    pass\n",
 		"leaves.py":    "import sys\nsys.exit(3)\n",
+		"needs.py":     "import sys\nsys.modules['zmq'] = None\nimport zmq\n",
 		"test_good.py": "raise Exception('tests are not loaded')\n",
 	})
 	r := p.Registered()
@@ -355,8 +356,11 @@ func TestPython_FilesThatDoNotLoadAreLeftOut(t *testing.T) {
 	got := map[string]int{}
 	for _, problem := range r.Problems {
 		got[problem.File] = problem.Line
+		if problem.File == "needs.py" && !strings.HasSuffix(problem.Message, "requirements.txt must name pyzmq") {
+			t.Error(problem.Message)
+		}
 	}
-	if diff := cmp.Diff(map[string]int{"late.py": 7, "syntax.py": 1, "leaves.py": 2}, got); diff != "" {
+	if diff := cmp.Diff(map[string]int{"late.py": 7, "syntax.py": 1, "leaves.py": 2, "needs.py": 3}, got); diff != "" {
 		t.Error(diff)
 	}
 	if got, err := op(t, p, "good", `{}`); err != nil || got != "1" {

@@ -169,6 +169,22 @@ def attempt(problems, folder, file, work):
                 if frame.filename.startswith(folder):
                     line = frame.lineno
         problems.append({
-            "file": file, "line": line or 0, "message": "%s: %s" % (type(e).__name__, getattr(e, "msg", None) or e),
+            "file": file, "line": line or 0, "message": "%s: %s%s" % (type(e).__name__, getattr(e, "msg", None) or e, hint(e)),
             "trace": traceback.format_exc(),
         })
+
+
+# What py-skygear brought with it, by the name that is imported.
+BROUGHT = {
+    "bcrypt": "bcrypt", "boto3": "boto3", "configargparse": "ConfigArgParse", "psycopg2": "psycopg2-binary", "pythonjsonlogger": "python-json-logger",
+    "requests": "requests", "sqlalchemy": "SQLAlchemy<2", "strict_rfc3339": "strict-rfc3339", "websocket": "websocket-client", "werkzeug": "Werkzeug",
+    "zmq": "pyzmq",
+}
+
+
+def hint(e):
+    """What helps where a package is missing."""
+    if not isinstance(e, ModuleNotFoundError) or not e.name:
+        return ""
+    package = BROUGHT.get(e.name.partition(".")[0])
+    return "; py-skygear brought it, here requirements.txt must name %s" % package if package else ""
