@@ -181,7 +181,7 @@ func imports(files load) []string {
 }
 
 // maxModules is how many files are read to find out what they import.
-const maxModules = 2000
+const maxModules = 300
 
 // modules lists the Python files of a folder and its packages, with the name that the import of each begins
 // with. What cannot be read is left out.
