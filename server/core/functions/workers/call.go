@@ -34,7 +34,7 @@ func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMess
 			return p.answered(ctx, l, c)
 		}
 		select { // it has died in the meantime, and nothing of the call has begun
-		case <-l.worker.process.done:
+		case <-l.worker.buried: // only then others find another worker
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

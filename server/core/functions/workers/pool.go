@@ -367,6 +367,7 @@ func (p *Pool) lost(w *worker, cause error) {
 	if again {
 		return
 	}
+	close(w.buried)
 	p.mu.Lock()
 	p.replace()
 	p.mu.Unlock()

@@ -38,6 +38,7 @@ type worker struct {
 	capacity int
 	shared   bool // its one lane takes many calls
 	started  time.Time
+	buried   chan struct{} // closed when it is dead and out of the pool, which knows by then when the next one may start
 	actions  atomic.Int64 // that go on
 	heard    atomic.Int64 // when a message came last, or a call to the idle worker began; in nanoseconds
 	asked    atomic.Int64 // when it was asked whether it listens, as long as it has not answered; 0: it was not
@@ -74,7 +75,7 @@ type reply struct {
 }
 
 func newWorker(p *Pool, number int64, started process) *worker {
-	w := &worker{pool: p, number: number, process: started, capacity: p.c.Slots, shared: p.c.Language == JavaScript, started: time.Now(), idle: time.Now()}
+	w := &worker{pool: p, number: number, process: started, capacity: p.c.Slots, shared: p.c.Language == JavaScript, started: time.Now(), idle: time.Now(), buried: make(chan struct{})}
 	for _, c := range started.conns {
 		w.lanes = append(w.lanes, &lane{worker: w, conn: c, free: true, calls: map[uint64]*call{}})
 	}
