@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"crema/server/base/fault"
@@ -30,14 +31,29 @@ func (t *Set) Timers() []timers.Timer {
 	return all
 }
 
+// timerPatience is how long a timer waits for workers: a tick may be the only one of the day.
+const timerPatience = time.Minute
+
 // RunTimer runs a timer's function to its end or deadline. Nobody calls it: its Call has no actor. It fails as
-// Invoke does.
+// Invoke does, but when all workers are busy, so that the function has not begun, it tries for a minute.
 func (s *Service) RunTimer(ctx context.Context, name string) error {
-	f, err := named(s.live.Load().timers, name)
-	if err != nil {
-		return err
+	for begin := time.Now(); ; {
+		f, err := named(s.live.Load().timers, name)
+		if err != nil {
+			return err
+		}
+		err = s.call(ctx, f, json.RawMessage("null"), nil).err
+		if !fault.Is(err, "workers.busy") && !fault.Is(err, "workers.down") || time.Since(begin) > timerPatience {
+			return err
+		}
+		t := time.NewTimer(max(fault.From(err).RetryAfter, time.Millisecond))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		case <-t.C:
+		}
 	}
-	return s.call(ctx, f, json.RawMessage("null"), nil).err
 }
 
 // Hooks returns the live functions that run around saves and deletes, in the order of their registration. The

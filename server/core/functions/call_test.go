@@ -364,3 +364,33 @@ func TestStop_GivesUpAfterTenSeconds(t *testing.T) {
 		<-time.After(time.Minute)
 	})
 }
+
+// A tick may be the only one of the day: it waits for workers, which have not begun it.
+func TestRunTimer_WaitsForWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		busy := func(context.Context, *lambda.Call) error {
+			if tries++; tries > 3 {
+				return nil
+			}
+			err := fault.New(fault.Unavailable, "workers.busy", "all workers are busy")
+			err.RetryAfter = time.Second
+			return err
+		}
+		down := func(context.Context, *lambda.Call) error {
+			err := fault.New(fault.Unavailable, "workers.down", "they keep ending")
+			err.RetryAfter = 20 * time.Second
+			return err
+		}
+		s := newService(t, Config{Timeout: time.Hour}, lambda.Every("@daily", "busy", busy), lambda.Every("@daily", "down", down))
+		start := time.Now()
+		if err := s.RunTimer(t.Context(), "busy"); err != nil || tries != 4 || time.Since(start) != 3*time.Second {
+			t.Errorf("%d tries in %v: %v", tries, time.Since(start), err)
+		}
+		start = time.Now()
+		if err := s.RunTimer(t.Context(), "down"); !fault.Is(err, "workers.down") || time.Since(start) != 80*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}

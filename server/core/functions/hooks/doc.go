@@ -13,4 +13,5 @@
 //     meanwhile stays.
 //   - Hooks run in the order of their registration; the first error ends them for that record.
 //   - A caller who may not write a record runs no hook on it.
+//   - Hooks that nobody waits for run a few at a time, and wait for workers; they are kept in memory only.
 package hooks

@@ -16,9 +16,6 @@ import (
 	"crema/server/lambda"
 )
 
-// asyncLimit bounds hooks that nobody waits for. Wire: skygear §4.2.
-const asyncLimit = time.Minute
-
 // Hook is one function around records.
 type Hook struct {
 	Name string
@@ -35,6 +32,10 @@ type Service struct {
 
 	to    atomic.Pointer[connection]
 	tasks sync.WaitGroup
+
+	pending atomic.Int64 // hooks that nobody waits for and that have not ended
+	mu      sync.Mutex
+	turns   map[string]chan struct{} // by hook
 }
 
 // connection is whom the service works with.
@@ -51,25 +52,12 @@ func New(log *slog.Logger) *Service {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Service{log: log, now: time.Now}
+	return &Service{log: log, now: time.Now, turns: map[string]chan struct{}{}}
 }
 
 // Connect lets hooks run from now on. list gives those that are live, in the order of their registration.
 func (s *Service) Connect(r *records.Service, run Run, list func() []Hook) {
 	s.to.Store(&connection{r, run, list})
-}
-
-// Wait returns when the hooks that nobody waits for have ended, or with ctx.
-func (s *Service) Wait(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		s.tasks.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }
 
 // of returns the hooks of a type.
@@ -142,17 +130,6 @@ func (s *Service) through(ctx context.Context, list []Hook, about subject) (*rec
 		record = &changed
 	}
 	return record, nil
-}
-
-// later runs a hook beside the request. It knows who called and nothing else of the request.
-func (s *Service) later(ctx context.Context, h Hook, args json.RawMessage) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), asyncLimit)
-	s.tasks.Go(func() {
-		defer cancel()
-		if _, err := s.to.Load().run(ctx, h.Name, args); err != nil {
-			s.log.ErrorContext(ctx, "a hook failed", "hook", h.Name, "type", h.Type, "trigger", string(h.Trigger), "error", err.Error())
-		}
-	})
 }
 
 func request(record, original *records.Record) (json.RawMessage, error) {

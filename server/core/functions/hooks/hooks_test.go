@@ -2,8 +2,10 @@ package hooks_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -294,5 +296,47 @@ func TestHooks_ACircleEnds(t *testing.T) {
 	found, err := w.records.Query(as(t, "ann"), records.Query{Type: "ring"})
 	if err != nil || len(found.Records) != 9 {
 		t.Errorf("%d records, %v", len(found.Records), err)
+	}
+}
+
+// TestHooks_ABurstLosesNone saves more at once than workers take: who is refused because they are busy has not begun.
+func TestHooks_ABurstLosesNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(*world) []lambda.Function { return nil })
+	var mu sync.Mutex
+	tries, running, most, done := map[string]int{}, 0, 0, 0
+	run := func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if tries[string(args)]++; tries[string(args)] < 3 {
+			busy := fault.New(fault.RateLimited, "workers.busy", "try again")
+			busy.RetryAfter = time.Millisecond
+			return nil, busy
+		}
+		running++
+		most = max(most, running)
+		mu.Unlock()
+		runtime.Gosched()
+		mu.Lock()
+		running--
+		done++
+		return json.RawMessage("null"), nil
+	}
+	late := []hooks.Hook{{Name: "late", Hook: lambda.Hook{Type: "bean", Trigger: lambda.OnAfterSave, Async: true}}}
+	w.hooks.Connect(w.records, run, func() []hooks.Hook { return late })
+	var items []records.Item
+	for i := range 200 {
+		items = append(items, item(fmt.Sprintf("bean/%d", i), `"n":1`))
+	}
+	if _, err := w.save(t, "ann", false, items...); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	w.hooks.Wait(ctx)
+	mu.Lock()
+	defer mu.Unlock()
+	if done != 200 || most > 4 {
+		t.Errorf("%d of 200 hooks ran, up to %d at once", done, most)
 	}
 }
