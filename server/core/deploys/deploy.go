@@ -86,44 +86,50 @@ func (s *Service) below(ctx context.Context) (*int64, error) {
 	return &version, err
 }
 
-// restart makes the live version live again, with what has changed around it.
-func (s *Service) restart(ctx context.Context, by, why string) (job string, err error) {
-	return s.begin(ctx, by, why, nil)
+// restart makes the live version live again, with a secret that changes.
+func (s *Service) restart(ctx context.Context, by string, c change) (job string, err error) {
+	return s.work(ctx, task{by: by, reason: "secret " + c.name, secret: &c})
 }
 
-// begin runs a job in the background. which tells its version; without, it is the one that is live when its turn comes.
+// begin runs a job in the background. which tells its version.
 func (s *Service) begin(ctx context.Context, by, reason string, which func(context.Context) (*int64, error)) (string, error) {
-	id := rand.Text()
-	if _, err := s.c.DB.Exec(ctx, sqlAddJob, id, by); err != nil {
+	return s.work(ctx, task{by: by, reason: reason, which: which})
+}
+
+// work runs a task in the background, as a new job.
+func (s *Service) work(ctx context.Context, t task) (job string, err error) {
+	t.job = rand.Text()
+	if _, err := s.c.DB.Exec(ctx, sqlAddJob, t.job, t.by); err != nil {
 		return "", err
 	}
 	s.c.Failpoint("deploy-begun")
 	s.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(s.ctx, deployFor)
 		defer cancel()
-		j := s.report(id)
-		switch err := s.perform(ctx, task{job: id, by: by, reason: reason, which: which, report: j}); {
+		t.report = s.report(t.job)
+		switch err := s.perform(ctx, t); {
 		case err == nil:
-			j.end(Success)
+			t.report.end(Success)
 		case fault.Is(err, unknown):
-			j.conclude(fault.From(err).Message)
-			s.c.Log.ErrorContext(ctx, "it is not known whether a version is live; the release that is newest decides", "job", id, "error", err.Error())
-			j.end(Running) // sqlEndLost finds out
+			t.report.conclude(fault.From(err).Message)
+			s.c.Log.ErrorContext(ctx, "it is not known whether a version is live; the release that is newest decides", "job", t.job, "error", err.Error())
+			t.report.end(Running) // sqlEndLost finds out
 		default:
-			j.conclude("failed: " + fault.From(err).Message + "\nThe live version is as it was.")
-			s.c.Log.WarnContext(ctx, "a deploy failed", "job", id, "error", err.Error())
-			j.end(Failed)
+			t.report.conclude("failed: " + fault.From(err).Message + "\nThe live version is as it was.")
+			s.c.Log.WarnContext(ctx, "a deploy failed", "job", t.job, "error", err.Error())
+			t.report.end(Failed)
 		}
 		s.c.Failpoint("deploy-told")
 		s.tasks.Go(func() { s.tidy(s.ctx) })
 	})
-	return id, nil
+	return t.job, nil
 }
 
 // task is what a job does.
 type task struct {
 	job, by, reason string
-	which           func(context.Context) (version *int64, err error) // nil: whatever is live, once more
+	which           func(context.Context) (version *int64, err error) // nil: what is live when its turn comes, once more
+	secret          *change                                           // that is made with it; nil: none
 	report          *report
 }
 
@@ -151,7 +157,7 @@ func (s *Service) perform(ctx context.Context, t task) error {
 			return err
 		}
 	}
-	ready, err := s.stage(ctx, version, v, t.report.say)
+	ready, err := s.stage(ctx, version, v, t.secret, t.report.say)
 	if err != nil {
 		return err
 	}

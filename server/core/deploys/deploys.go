@@ -127,7 +127,7 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.now, err = s.stage(ctx, s.live.Version, v, say); err != nil {
+	if s.now, err = s.stage(ctx, s.live.Version, v, nil, say); err != nil {
 		return err
 	}
 	s.now.Switch()
@@ -227,7 +227,7 @@ func (s *Service) takeOver(ctx context.Context, r release) error {
 	if now, err := s.newest(ctx); err != nil || now.Seq != r.Seq || now.Seq == s.live.Seq {
 		return err
 	}
-	ready, err := s.stage(ctx, r.Version, v, say)
+	ready, err := s.stage(ctx, r.Version, v, nil, say)
 	if err == nil {
 		s.swap(ready, r)
 	}
@@ -278,7 +278,7 @@ func (s *Service) Refresh(ctx context.Context, ready func(context.Context, Versi
 	}
 	v := Version{Name: named(nil), Lenient: true}
 	var err error
-	if v.Secrets, err = s.secrets(ctx); err != nil {
+	if v.Secrets, _, err = s.secrets(ctx); err != nil {
 		return err
 	}
 	next, err := ready(ctx, v)
@@ -301,11 +301,12 @@ func (s *Service) unpack(ctx context.Context, id *int64, lenient bool, say func(
 	return v, s.materialize(ctx, &v, say)
 }
 
-// stage makes an unpacked version ready. Whoever has the turn calls it.
-func (s *Service) stage(ctx context.Context, id *int64, v Version, say func(string)) (_ Ready, err error) {
-	if v.Secrets, err = s.secrets(ctx); err != nil {
+// stage makes an unpacked version ready, with a secret that changes or nil. Whoever has the turn calls it.
+func (s *Service) stage(ctx context.Context, id *int64, v Version, secret *change, say func(string)) (_ Ready, err error) {
+	if v.Secrets, _, err = s.secrets(ctx); err != nil {
 		return nil, err
 	}
+	secret.apply(v.Secrets)
 	if v.Before, err = s.before(ctx, id); err != nil {
 		return nil, err
 	}

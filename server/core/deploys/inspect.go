@@ -46,7 +46,7 @@ func inPackages(path string) bool { return strings.Contains("/"+path, "/"+archiv
 
 // ownSecrets are those of the app, by what they are called.
 func (s *Service) ownSecrets(ctx context.Context) ([]archive.Own, error) {
-	secrets, err := s.secrets(ctx)
+	secrets, _, err := s.secrets(ctx)
 	own := []archive.Own{{Name: "the master key", Value: s.c.MasterKey}}
 	for name, value := range secrets {
 		own = append(own, archive.Own{Name: "the secret " + name, Value: value})

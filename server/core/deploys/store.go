@@ -130,6 +130,8 @@ SELECT digest FROM app._deploy_version v WHERE EXISTS (SELECT FROM app._deploy_r
 INSERT INTO app._secret (name, sealed) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, changed_at = now()`
 
+	sqlHasSecret = `SELECT EXISTS (SELECT FROM app._secret WHERE name = $1)`
+
 	sqlDeleteSecret = `DELETE FROM app._secret WHERE name = $1`
 )
 
@@ -218,6 +220,9 @@ func (s store) files(ctx context.Context, version int64) (files []File, err erro
 func (s store) release(ctx context.Context, version *int64, t task, failpoint func(string)) (seq int64, err error) {
 	err = s.db.Tx(ctx, func(ctx context.Context, tx *pg.Tx) error {
 		if err := inOrder(ctx, tx, t); err != nil {
+			return err
+		}
+		if err := t.secret.store(ctx, tx); err != nil {
 			return err
 		}
 		if err := tx.Get(ctx, &seq, sqlRelease, version, t.reason, t.by); err != nil {
