@@ -32,10 +32,12 @@ def fail():
 `, "lines.js": `
 const {op} = require('skygear/cloud');
 console.log('js loads');
+process.stdout.write('js begins and');
 op('js:lines', async () => {
   console.log('js one\njs two');
   await new Promise((done) => setTimeout(done, 1));
-  console.error('js half and half');
+  process.stderr.write('js half');
+  process.stderr.write(' and half\n');
   console.log('js key', process.env.MASTER_KEY, 'js end');
 });
 `}, nil, `{}`)
@@ -51,6 +53,9 @@ op('js:lines', async () => {
 		language := map[string]string{"py": "python", "js": "javascript"}[l]
 		for _, text := range want {
 			r.logs(`msg="function: ` + l + ` ` + regexp.QuoteMeta(text) + `" app=test version=folder language=` + language + ` worker=\d+ call=\d+ stream=std(out|err) request_id=` + id)
+		}
+		if l == "js" { // a line that nobody has ended is ended where another call begins one
+			r.logs(`msg="function: js begins and" app=test version=folder language=javascript worker=\d+ stream=stdout\n`)
 		}
 		r.logs(`msg="function: ` + l + ` loads" app=test version=folder language=` + language + ` worker=\d+ stream=stdout\n`)
 	}

@@ -169,8 +169,10 @@ func refused(cause error) error {
 	return fault.Wrap(cause, fault.CredentialsRefused, "functions.provider_refused", "the provider does not accept this")
 }
 
-// maxPrincipal bounds what a provider may call somebody, in bytes.
-const maxPrincipal = 255
+const (
+	maxPrincipal = 255      // of what a provider calls somebody, in bytes
+	maxKept      = 64 << 10 // of what is kept with an account
+)
 
 // identity reads what a provider has answered. Nothing, and nobody, is a refusal.
 func identity(provider string, result json.RawMessage) (principal string, keep json.RawMessage, err error) {
@@ -189,6 +191,9 @@ func identity(provider string, result json.RawMessage) (principal string, keep j
 	}
 	if len(*who.Principal) > maxPrincipal || !utf8.ValidString(*who.Principal) || strings.ContainsRune(*who.Principal, 0) {
 		return "", nil, bad(fmt.Sprintf("a principal_id that is no text of 1 to %d bytes without NUL", maxPrincipal))
+	}
+	if len(who.Keep) > maxKept {
+		return "", nil, bad(fmt.Sprintf("auth_data of more than %d bytes", maxKept))
 	}
 	return *who.Principal, who.Keep, nil
 }

@@ -139,9 +139,14 @@ const outside = {id: 0, actions: ACTION_FACTOR / 2};
 function stampLines() {
   for (const stream of [process.stdout, process.stderr]) {
     const write = stream.write.bind(stream);
+    let open = null; // whose line has no end yet
     stream.write = (chunk, ...more) => {
-      const id = calls.getStore()?.id;
-      return write(id && typeof chunk === 'string' ? chunk.replace(/^(?=.)/gm, `\x01${id}\x02`) : chunk, ...more);
+      if (typeof chunk !== 'string' || chunk === '') return write(chunk, ...more);
+      const id = calls.getStore()?.id ?? 0, goesOn = open === id, cut = open !== null && !goesOn ? '\n' : '';
+      const stamp = id ? `\x01${id}\x02` : '';
+      const text = stamp && chunk.replace(/^(?=.)/gm, stamp) || chunk;
+      open = chunk.endsWith('\n') ? null : id;
+      return write(cut + (goesOn && stamp && text.startsWith(stamp) ? text.slice(stamp.length) : text), ...more);
     };
   }
 }

@@ -115,6 +115,7 @@ class Stamped:
         self.part = threading.local()
 
     def write(self, text):
+        count = len(text)
         text = getattr(self.part, "text", "") + text
         lines = text.split("\n")
         self.part.text = lines.pop()
@@ -122,7 +123,7 @@ class Stamped:
         stamp = "\x01%d\x02" % lane.call if lane is not None and lane.call else ""
         if lines:
             self.stream.write("".join(stamp + line + "\n" for line in lines))
-        return len(text)
+        return count
 
     def flush(self):
         if getattr(self.part, "text", ""):
