@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -173,39 +172,5 @@ func TestRollback_IsQuickOnTwoServers(t *testing.T) {
 	t.Logf("rolled back in %v", quickest)
 	if quickest > time.Second {
 		t.Errorf("the quickest of 4 rollbacks took %v", quickest)
-	}
-}
-
-// A server that is killed while a version's functions load starts with the version before.
-func TestDeploy_KilledServerKeepsTheLiveVersion(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is missing")
-	}
-	database, home := "DATABASE_URL="+testkit.DatabaseURL(t), testkit.AppDir(t)
-	s := testkit.StartServer(t, home, database, "APP_NAME=test")
-	dir := t.TempDir()
-	number := "require('skygear/cloud').op('number', () => %d);\n"
-	write(t, dir, map[string]string{"lambdas/number.js": fmt.Sprintf(number, 1), "public_html/index.html": "1"})
-	if out, err := s.Run(t, "deploy", dir, "--server="+s.URL, "--app=test"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	write(t, dir, map[string]string{"lambdas/number.js": "console.log('the new version loads'); Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 8000);\n" + fmt.Sprintf(number, 2), "public_html/index.html": "2"})
-	failed := make(chan string, 1)
-	go func() {
-		out, err := s.Run(t, "deploy", dir, "--server="+s.URL, "--app=test")
-		failed <- fmt.Sprint(out, err)
-	}()
-	eventually(t, "the new version loads", func() bool { return strings.Contains(s.Log(), "the new version loads") })
-	s.Kill()
-	if out := <-failed; !strings.Contains(out, "does not answer") || !strings.Contains(out, "exit status") {
-		t.Errorf("the command says: %s", out)
-	}
-	s = testkit.StartServer(t, home, database, "APP_NAME=test")
-	if got := page(t, s.URL+"/"); got != "1" {
-		t.Errorf("the page is %.60q", got)
-	}
-	if got := post(t, s, "/lambda/number", "{}"); !strings.Contains(got, "1") {
-		t.Errorf("the function answers %s", got)
 	}
 }
