@@ -2,8 +2,10 @@ package handlers
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"crema/server/base/fault"
@@ -87,20 +89,14 @@ var ours = map[string]bool{
 }
 
 func write(w http.ResponseWriter, answer functions.Response) {
-	for name, values := range answer.Header {
-		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-		if ours[name] {
-			continue
-		}
-		for i, value := range values {
-			if i == 0 {
-				w.Header().Set(name, value)
-			} else {
-				w.Header().Add(name, value)
-			}
+	own := http.Header{} // a function may write one name in several ways
+	for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
+		if canonical := http.CanonicalHeaderKey(strings.TrimSpace(name)); !ours[canonical] {
+			own[canonical] = append(own[canonical], answer.Header[name]...)
 		}
 	}
-	if answer.Header["Content-Type"] == nil && w.Header().Get("Content-Type") == "" {
+	maps.Copy(w.Header(), own)
+	if len(own["Content-Type"]) == 0 {
 		w.Header()["Content-Type"] = nil // nothing is guessed
 	}
 	w.WriteHeader(answer.Status)

@@ -40,7 +40,7 @@ func serve(t *testing.T, fns ...lambda.Function) string {
 // echo answers with what it was asked.
 func echo(_ context.Context, c *lambda.Call, r lambda.Request) (lambda.Response, error) {
 	return lambda.Response{
-		Status: http.StatusCreated, Header: map[string][]string{"X-Two": {"a", "b"}, "Content-Length": {"3"}, "Content-Type": {"text/x"}},
+		Status: http.StatusCreated, Header: map[string][]string{"X-Two": {"a"}, "x-two": {"b"}, "Content-Length": {"3"}, "Content-Type": {"text/x"}},
 		Body: []byte(strings.Join([]string{r.Method, r.Path, r.Query, string(r.Body), c.Actor.Key}, " ")),
 	}, nil
 }

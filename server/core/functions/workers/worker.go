@@ -39,9 +39,9 @@ type worker struct {
 	shared   bool // its one lane takes many calls
 	started  time.Time
 	buried   chan struct{} // closed when it is dead and out of the pool, which knows by then when the next one may start
-	actions  atomic.Int64 // that go on
-	heard    atomic.Int64 // when a message came last, or a call to the idle worker began; in nanoseconds
-	asked    atomic.Int64 // when it was asked whether it listens, as long as it has not answered; 0: it was not
+	actions  atomic.Int64  // that go on
+	heard    atomic.Int64  // when a message came last, or a call to the idle worker began; in nanoseconds
+	asked    atomic.Int64  // when it was asked whether it listens, as long as it has not answered; 0: it was not
 
 	// Guarded by the pool's mutex.
 	busy    int
