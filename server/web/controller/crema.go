@@ -24,6 +24,11 @@ type File struct {
 	Mode   uint32 `json:"mode"`
 }
 
+const (
+	maxList  = 16 << 20 // bytes of a list of as many files as may be
+	listTime = 2 * time.Minute
+)
+
 func hash(text string) ([]byte, error) {
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != 32 {
@@ -37,7 +42,7 @@ func (d *Door) missing(r request) error {
 	var in struct {
 		Hashes []string `json:"hashes"`
 	}
-	if err := d.decode(r.w, r.Request, &in); err != nil {
+	if err := decodeList(r, &in); err != nil {
 		return err
 	}
 	hashes := make([][]byte, len(in.Hashes))
@@ -78,7 +83,7 @@ func (d *Door) deploy(r request) error {
 	var in struct {
 		Files []File `json:"files"`
 	}
-	if err := d.decode(r.w, r.Request, &in); err != nil {
+	if err := decodeList(r, &in); err != nil {
 		return err
 	}
 	files := make([]deploys.File, len(in.Files))

@@ -55,14 +55,24 @@ func New(c Config) *Door {
 // Stop ends the streams, which would never end by themselves.
 func (d *Door) Stop() { d.once.Do(func() { close(d.done) }) }
 
-// Uploads says whether r brings a file, whose size the room bounds.
+// Uploads says whether r brings a file, or the list of all, whose size this door and the room bound: what an app allows its own
+// clients does not count here.
 func Uploads(r *http.Request) bool {
-	return r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, uploadsPath) ||
-		r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/apps/") && strings.Contains(r.URL.Path, "/files/")
+	path := r.URL.Path
+	switch r.Method {
+	case http.MethodPost:
+		return strings.HasPrefix(path, uploadsPath) || strings.HasPrefix(path, appsPath) && (strings.HasSuffix(path, missingPath) || strings.HasSuffix(path, deploysPath))
+	case http.MethodPut:
+		return strings.HasPrefix(path, appsPath) && strings.Contains(path, "/files/")
+	}
+	return false
 }
 
 const (
 	uploadsPath   = "/v2/uploads/"
+	appsPath      = "/v2/apps/"
+	missingPath   = "/files/missing"
+	deploysPath   = "/deploys"
 	buildLogsPath = "/v2/build-logs/"
 )
 
@@ -92,9 +102,9 @@ func (d *Door) Register(r chi.Router) {
 		r.Get("/status", d.known(d.status))
 		r.Get("/log-stream", d.known(d.openStream))
 		r.Get("/logs", d.known(d.follow))
-		r.Post("/files/missing", d.known(d.missing))
+		r.Post(missingPath, d.known(d.missing))
 		r.Put("/files/{hash}", d.known(d.keep))
-		r.Post("/deploys", d.known(d.deploy))
+		r.Post(deploysPath, d.known(d.deploy))
 		r.Post("/rollback", d.known(d.rollback))
 		r.Get("/jobs/{job}", d.known(d.job))
 		r.Get("/versions", d.known(d.versions))
@@ -151,9 +161,19 @@ func isSkycli(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("User-Agent"), "node-fetch/1.")
 }
 
+// decodeList is decode for what tells about all files of a version.
+func decodeList(r request, to any) error {
+	_ = http.NewResponseController(r.w).SetReadDeadline(time.Now().Add(listTime)) // what is no connection has none
+	return decode(r.w, r.Request, maxList, to)
+}
+
 // decode reads the body of r, an object.
 func (d *Door) decode(w http.ResponseWriter, r *http.Request, to any) error {
-	body, err := web.ReadBody(w, r, d.c.MaxBody)
+	return decode(w, r, d.c.MaxBody, to)
+}
+
+func decode(w http.ResponseWriter, r *http.Request, limit int64, to any) error {
+	body, err := web.ReadBody(w, r, limit)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net"
@@ -279,5 +280,34 @@ func TestDoor_ReadsNothingOfStrangers(t *testing.T) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.Contains(line, " 404 ") {
 		t.Errorf("%q, %v", line, err)
+	}
+}
+
+// What an app allows its own clients bounds no list of files: that of a version of 20,000 files has megabytes.
+func TestDoor_TakesLongLists(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	hashes := make([]string, 20_000)
+	for i := range hashes {
+		hashes[i] = fmt.Sprintf("%064x", i)
+	}
+	list, err := json.Marshal(map[string]any{"hashes": hashes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) < 1<<20 { // what the door is told
+		t.Fatal(len(list))
+	}
+	if status, answer := ask(t, http.MethodPost, s.URL+"/v2/apps/coffee/files/missing", "Token "+master, "crema", string(list)); status != 200 {
+		t.Errorf("%d %.200v", status, answer)
+	}
+	for target, want := range map[string]bool{
+		"POST /v2/apps/coffee/files/missing": true, "POST /v2/apps/coffee/deploys": true, "POST /v2/uploads/id": true, "PUT /v2/apps/coffee/files/00": true,
+		"POST /v2/apps/coffee/rollback": false, "PUT /v2/apps/coffee/secrets/A": false, "POST /deploys": false, "POST /v2/auth/login/": false,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if got := controller.Uploads(httptest.NewRequestWithContext(t.Context(), method, path, nil)); got != want {
+			t.Errorf("%s: %v", target, got)
+		}
 	}
 }

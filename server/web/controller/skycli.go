@@ -21,6 +21,9 @@ const (
 	longPoll   = 25 * time.Second // below what proxies allow
 	uploadTime = 15 * time.Minute
 
+	// maxUpload is read of an archive that is too large: skycli reads the answer only when it has sent all.
+	maxUpload = 5 * archive.MaxArchive
+
 	buildLogFor = 15 * time.Minute // in which a log may be read without a token
 )
 
@@ -74,7 +77,7 @@ func (d *Door) receive(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTime)) // what is no connection has none
-	r.Body = http.MaxBytesReader(w, r.Body, 2*archive.MaxArchive)
+	r.Body = http.MaxBytesReader(w, r.Body, maxUpload)
 	form, err := r.MultipartReader()
 	if err != nil {
 		return fault.Wrap(err, fault.BadRequest, "controller.no_form", "send the archive as the part file of multipart/form-data")
