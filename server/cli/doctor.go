@@ -108,6 +108,9 @@ func (d *doctor) configuration() bool {
 	if c.DevMode && (c.PublicURLGiven || c.Stripe.Live()) {
 		d.warn("settings", "DEV_MODE is on: everybody with the public API key may add record types and fields; set DEV_MODE=false on a public server")
 	}
+	if info, err := os.Stat(".env"); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.warn("settings", "other users of this machine may read .env; run chmod 600 .env, or functions that run as nobody find its secrets too")
+	}
 	return true
 }
 

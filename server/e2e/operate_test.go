@@ -253,7 +253,11 @@ func TestDoctor_FindsASecretKeyOnAPage(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "public_html", "deep", "a.js"), `const key = "sk_test_abcdefghijklmnop";`)
 	write(t, filepath.Join(dir, "public_html", "b.js"), `const key = "pk_test_abcdefghijklmnop"; // not sk_test_...`)
+	write(t, filepath.Join(dir, ".env"), "LOG_LEVEL=info\n")
 	out, code := testkit.Run(t, dir, []string{"HOST=127.0.0.1:0"}, "doctor")
+	if !strings.Contains(out, "chmod 600 .env") {
+		t.Errorf("others may read .env, and nobody says so:\n%s", out)
+	}
 	if code != 1 || strings.Count(out, "everybody can read it") != 1 || !strings.Contains(out, filepath.Join("deep", "a.js")) || strings.Contains(out, "abcdefgh") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
