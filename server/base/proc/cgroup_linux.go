@@ -49,7 +49,8 @@ func leaf(parent string, l Limits) *cgroup {
 	if err != nil || !handsDown(string(handed)) {
 		return nil
 	}
-	name := "crema-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(leaves.Add(1), 10)
+	removeLeft(parent)
+	name := leafPrefix + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(leaves.Add(1), 10)
 	path := filepath.Join(parent, name)
 	if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil
@@ -60,6 +61,23 @@ func leaf(parent string, l Limits) *cgroup {
 		return nil
 	}
 	return g
+}
+
+// leafPrefix begins the names of groups; the id of the server's process follows.
+const leafPrefix = "crema-"
+
+// removeLeft removes the groups of servers that were killed. The kernel keeps those in which something runs.
+func removeLeft(parent string) {
+	all, err := filepath.Glob(filepath.Join(parent, leafPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range all {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), leafPrefix), "-")
+		if pid, err := strconv.Atoi(number); err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 func handsDown(controllers string) bool {

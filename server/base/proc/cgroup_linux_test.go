@@ -3,6 +3,7 @@ package proc
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,19 @@ func TestLeaf_WritesLimitsWhereControllersAreHandedDown(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("cpu memory pids\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	dead, ours := filepath.Join(root, "crema-4194305-1"), filepath.Join(root, "crema-"+strconv.Itoa(os.Getpid())+"-1000") // beyond the highest process id
+	for _, dir := range []string{dead, ours} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	g := leaf(own, Limits{Group: 1000, Processes: 20}) // beside us: we sit in a leaf
+	if _, err := os.Stat(dead); err == nil {
+		t.Error("the group of a server that was killed stays")
+	}
+	if _, err := os.Stat(ours); err != nil {
+		t.Error("a group of our own has gone")
+	}
 	if g == nil {
 		t.Fatal("no group was made")
 	}

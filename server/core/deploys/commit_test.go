@@ -89,8 +89,9 @@ func (w *wire) carry(client net.Conn) {
 			if w.lost.Load() {
 				return
 			}
-			_, err = server.Write(buffer[:n])
-			<-back
+			if _, err := server.Write(buffer[:n]); err == nil {
+				<-back
+			}
 			return
 		}
 		if err == nil {
