@@ -38,27 +38,31 @@ func installing() proc.Limits {
 // build installs what the functions in a folder need, where that has not been done before, and returns the
 // Python interpreter that has it. Reason deploys.build_failed; the log says why.
 func (s *Service) build(ctx context.Context, dir string, say func(string)) (python string, err error) {
-	if wanted, err := os.ReadFile(filepath.Join(dir, "requirements.txt")); err == nil {
-		if python, err = s.buildPython(ctx, dir, wanted, say); err != nil {
+	wanted, err := requirements(dir)
+	if err != nil {
+		return "", err
+	}
+	if len(wanted) > 0 {
+		if python, err = s.buildPython(ctx, wanted, say); err != nil {
 			return "", err
 		}
 	}
 	return python, s.buildNode(ctx, dir, say)
 }
 
-func (s *Service) buildPython(ctx context.Context, dir string, wanted []byte, say func(string)) (string, error) {
-	python, version, err := s.interpreter(ctx, wanted, say)
+func (s *Service) buildPython(ctx context.Context, wanted map[string][]byte, say func(string)) (string, error) {
+	python, version, err := s.interpreter(ctx, wanted[requirementsFile], say)
 	if err != nil {
 		return "", err
 	}
-	packages := set{"python", fingerprint(wanted, python, version), map[string][]byte{"requirements.txt": wanted}}
+	packages := set{"python", fingerprint(together(wanted), python, version), wanted}
 	home, err := s.install(ctx, packages, func(ctx context.Context, home string) error {
 		say("pip: installing what requirements.txt names")
 		if err := s.run(ctx, home, say, python, "-m", "venv", home); err != nil {
 			return err
 		}
 		return s.run(ctx, home, say, filepath.Join(home, "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check",
-			"--no-input", "--progress-bar", "off", "-r", filepath.Join(home, "requirements.txt"))
+			"--no-input", "--progress-bar", "off", "-r", filepath.Join(home, requirementsFile))
 	}, say)
 	return filepath.Join(home, "bin", "python"), err
 }
@@ -236,16 +240,13 @@ func whole(home string) bool {
 func (s *Service) fill(ctx context.Context, home string, files map[string][]byte, fill func(ctx context.Context, home string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, buildLimit)
 	defer cancel()
-	if err := os.Chmod(home, 0o755); err != nil {
-		return err
-	}
 	for name, text := range files {
 		name = filepath.Join(home, name)
-		if err := errors.Join(os.WriteFile(name, text, 0o644), os.Chmod(name, 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, text, 0o644), os.Chmod(name, 0o644)); err != nil {
 			return err
 		}
 	}
-	if err := proc.Installer().Own(home); err != nil {
+	if err := errors.Join(openFolders(home), proc.Installer().Own(home)); err != nil {
 		return err
 	}
 	if err := fill(ctx, home); err != nil {
