@@ -38,8 +38,12 @@ type Watcher struct {
 	c      Config
 	events *fsnotify.Watcher
 	places []*place
+	empty  map[string]bool // files that changed and have nothing in them yet
 	done   sync.WaitGroup
 }
+
+// emptyQuiet is how long a file may be empty before that is told: who saves it may have begun only.
+const emptyQuiet = 250 * time.Millisecond
 
 // place is something to watch. Its parent is watched too, since a watch ends with what it watches.
 type place struct {
@@ -60,7 +64,7 @@ func Start(c Config) (*Watcher, error) {
 	if err != nil {
 		return nil, notWatched(err)
 	}
-	w := &Watcher{c: c, events: events}
+	w := &Watcher{c: c, events: events, empty: map[string]bool{}}
 	for _, name := range c.Places {
 		if err := w.begin(name); err != nil {
 			_ = events.Close()
@@ -163,8 +167,11 @@ func (w *Watcher) run() {
 			if !ok {
 				return
 			}
-			if w.note(e, changed) {
-				pause.Reset(w.c.Quiet)
+			if !w.note(e, changed) {
+				continue
+			}
+			if pause.Reset(w.c.Quiet); len(w.empty) > 0 {
+				pause.Reset(max(w.c.Quiet, emptyQuiet))
 			}
 		case err, ok := <-w.events.Errors:
 			if !ok {
@@ -178,6 +185,7 @@ func (w *Watcher) run() {
 		case <-pause.C:
 			w.tell(changed)
 			clear(changed)
+			clear(w.empty)
 		}
 	}
 }
@@ -208,6 +216,9 @@ func (w *Watcher) note(e fsnotify.Event, changed map[string]bool) bool {
 		return len(changed) > 0
 	}
 	changed[e.Name] = true
+	if delete(w.empty, e.Name); err == nil && info.Size() == 0 {
+		w.empty[e.Name] = true
+	}
 	return true
 }
 

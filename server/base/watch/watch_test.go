@@ -139,3 +139,28 @@ func TestStart_FollowsWhatIsReplaced(t *testing.T) {
 		do("site more", put(version+"/more"))
 	}
 }
+
+// TestStart_WaitsForWhatIsEmpty saves as some editors do: they empty a file before they write it.
+func TestStart_WaitsForWhatIsEmpty(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a.py")
+	told := make(chan time.Time, 100)
+	w, err := watch.Start(watch.Config{Places: []string{dir}, Quiet: time.Millisecond, Changed: func(string, []string) { told <- time.Now() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	begin := time.Now()
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case at := <-told:
+		if at.Sub(begin) < 200*time.Millisecond {
+			t.Errorf("an empty file is told after %v", at.Sub(begin))
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("an empty file is never told")
+	}
+}
