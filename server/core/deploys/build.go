@@ -252,9 +252,41 @@ func (s *Service) fill(ctx context.Context, home string, files map[string][]byte
 	if err := fill(ctx, home); err != nil {
 		return err
 	}
+	if err := keepFromInstallers(home); err != nil {
+		return err
+	}
 	s.c.Failpoint("deploy-building")
 	syscall.Sync() // else the mark may outlive a power cut that the packages do not
 	return os.WriteFile(home+complete, nil, 0o600)
+}
+
+// keepFromInstallers makes a folder and all in it ours, when we are root, and lets functions read it: what is installed later cannot
+// change what is there, and a rollback finds it as it was. No link leads out of the walk.
+func keepFromInstallers(home string) error {
+	if proc.Installer() == nil {
+		return nil
+	}
+	root, err := os.OpenRoot(home)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
+		if err == nil {
+			err = root.Lchown(name, os.Geteuid(), os.Getegid())
+		}
+		if err != nil || e.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			return root.Chmod(name, 0o755)
+		}
+		return root.Chmod(name, info.Mode().Perm()|0o444)
+	})
 }
 
 // run runs a program of a build in a folder of its own, as the installer when we are root, and tells what it prints.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"crema/server/base/proc"
@@ -66,7 +67,7 @@ func TestBuild_InstallersAreFencedOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := open(t)
-	j := install(t, dir, fmt.Sprintf(`ln -sf %[1]s .complete; id -u; cat /proc/%[2]d/environ; touch ../mine; umask`,
+	j := install(t, dir, fmt.Sprintf(`ln -sf %[1]s .complete; mkdir closed; touch closed/file; chmod 0 closed/file closed; id -u; cat /proc/%[2]d/environ; touch ../mine; umask`,
 		precious, function.Pid()))
 	if j.State != deploys.Success {
 		t.Fatal(j.Log)
@@ -77,7 +78,14 @@ func TestBuild_InstallersAreFencedOff(t *testing.T) {
 	if strings.Contains(j.Log, "quite-secret") || strings.Contains(j.Log, "\n  0\n") || !strings.Contains(j.Log, "\n  0022\n") {
 		t.Error(j.Log)
 	}
-	if found, err := filepath.Glob(filepath.Join(dir, "packages", "mine*")); err != nil || len(found) > 0 {
+	found, err := filepath.Glob(filepath.Join(dir, "packages", "node-*", "closed", "file"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	if info, err := os.Stat(found[0]); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 || info.Mode() != 0o444 || !proc.Reachable(found[0], 0o004) {
+		t.Errorf("installers may change %s, or functions not read it: %v, %v", found[0], info, err)
+	}
+	if found, err = filepath.Glob(filepath.Join(dir, "packages", "mine*")); err != nil || len(found) > 0 {
 		t.Errorf("an installer has written beside its folder: %q, %v", found, err)
 	}
 }
