@@ -74,8 +74,9 @@ func (p *process) set(key, answer string) {
 }
 
 const offers = `{"result": {"op":[{"name":"hello","key_required":false}], "event":[{"name":"init"}],
-	"handler":[{"name":"cat:feed","methods":["GET"]},{"name":"cat:feed","methods":["POST"]}],
-	"hook":[{"name":"plugin.check","type":"note","trigger":"beforeSave"},{"name":"plugin.later","type":"note","trigger":"afterSave","async":true}],
+	"handler":[{"name":"cat:feed","methods":["GET"]},{"name":"cat:feed","methods":["POST"]},{"name":"old","methods":["GET"],"auth_required":true}],
+	"hook":[{"name":"plugin.check","type":"note","trigger":"beforeSave"},{"name":"plugin.later","type":"note","trigger":"afterSave","async":true},
+	{"name":"plugin.mode","type":"note","trigger":"afterSave","async_mode":true}],
 	"timer":[{"name":"plugin.tick","spec":"@every 1h"}], "provider":[{"type":"auth","id":"com.example","name":"com.example"}]}}`
 
 // world is a registry with plugins.
@@ -213,6 +214,14 @@ func TestService_CallsAsTheWireHasIt(t *testing.T) {
 		if diff := cmp.Diff(c.want, p.last()); diff != "" {
 			t.Error(diff)
 		}
+	}
+	for _, hook := range w.functions.Hooks() {
+		if hook.Async != (hook.Name != "plugin.check") {
+			t.Errorf("hook %s: it is waited for: %v", hook.Name, !hook.Async)
+		}
+	}
+	if old, _, ok, err := w.functions.Handler("GET", "/old"); !ok || err != nil || !old.KeyRequired {
+		t.Errorf("a handler of an early plugin: %v, %v, %+v", ok, err, old.Function)
 	}
 	h, _, ok, err := w.functions.Handler("POST", "/cat/feed")
 	if !ok || err != nil {

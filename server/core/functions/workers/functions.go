@@ -45,7 +45,7 @@ func (r Registered) Functions(call Call) []lambda.Function {
 	}
 	for _, d := range r.Hooks {
 		f := lambda.Raw(d.Name, call.hook(d))
-		f.Hook = &lambda.Hook{Type: d.Type, Trigger: lambda.Trigger(d.Trigger), Async: d.Async}
+		f.Hook = &lambda.Hook{Type: d.Type, Trigger: lambda.Trigger(d.Trigger), Async: d.Async || d.AsyncMode}
 		all = append(all, f)
 	}
 	for _, d := range r.Providers { // Wire: the type does not matter
@@ -57,7 +57,7 @@ func (r Registered) Functions(call Call) []lambda.Function {
 }
 
 func (d Declared) options() (options []lambda.Option) {
-	if d.KeyRequired {
+	if d.KeyRequired || d.AuthRequired {
 		options = append(options, lambda.KeyRequired())
 	}
 	if d.UserRequired {
@@ -80,7 +80,7 @@ func (call Call) plain(kind Kind, name string) raw {
 func (call Call) hook(d DeclaredHook) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		caller := callerOf(c)
-		if d.Async {
+		if d.Async || d.AsyncMode {
 			caller.RequestID = ""
 		}
 		return call(ctx, Hook, d.Name, args, caller)

@@ -129,7 +129,8 @@ type Declared struct {
 	Name         string   `json:"name"`
 	KeyRequired  bool     `json:"key_required"`
 	UserRequired bool     `json:"user_required"`
-	Methods      []string `json:"methods"` // of a handler
+	AuthRequired bool     `json:"auth_required,omitempty"` // what early plugins say for KeyRequired
+	Methods      []string `json:"methods"`                 // of a handler
 }
 
 // DeclaredHook runs around saves and deletes of one record type.
@@ -138,6 +139,8 @@ type DeclaredHook struct {
 	Type    string `json:"type"`
 	Trigger string `json:"trigger"` // beforeSave, afterSave, beforeDelete, afterDelete
 	Async   bool   `json:"async"`
+
+	AsyncMode bool `json:"async_mode,omitempty"` // what later plugins say for Async
 }
 
 // DeclaredTimer runs by the clock: six fields with seconds, or @every and the like.
