@@ -309,3 +309,22 @@ func (l *loyal) CloseIdleConnections() {
 		l.conn = nil
 	}
 }
+
+// TestDev_EndsWithItsParent kills the process that holds the address: the server ends by itself, and soon.
+func TestDev_EndsWithItsParent(t *testing.T) {
+	t.Parallel()
+	dir := freshCopy(t)
+	if err := os.RemoveAll(filepath.Join(dir, "lambdas", "shipping.py")); err != nil { // its users could not reach the folder
+		t.Fatal(err)
+	}
+	s := testkit.StartDev(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test", "TMPDIR="+t.TempDir())
+	begin := time.Now()
+	s.Kill() // returns when nobody writes to the log any more
+	took := time.Since(begin)
+	if took > 9*time.Second { // it takes ten for clients to leave, when somebody has taken over
+		t.Errorf("the server went on for %v:\n%s", took, s.Log())
+	}
+	if _, err := http.Get(s.URL + "/healthz"); err == nil {
+		t.Error("somebody answers still")
+	}
+}

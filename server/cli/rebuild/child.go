@@ -190,8 +190,17 @@ func Inherited() (*Inheritance, error) {
 // Ready tells the parent that requests are answered.
 func (i *Inheritance) Ready() { _, _ = i.ready.Write([]byte{1}) } // without a parent, over is closed
 
-// Orphaned says that the parent has ended: nobody has taken over.
-func (i *Inheritance) Orphaned() bool { return os.Getppid() != i.parent }
+// Orphaned says, once Over is closed, that the parent has ended: nobody has taken over. A process that ends closes its files first and
+// leaves its children a moment later.
+func (i *Inheritance) Orphaned() bool {
+	for range 10 {
+		if os.Getppid() != i.parent {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
 
 // Over is closed when another program has taken over, or the parent has ended.
 func (i *Inheritance) Over() <-chan struct{} {
