@@ -284,11 +284,7 @@ def leave():
 		t.Fatal(got, err)
 	}
 	p.Stop()
-	for _, pid := range hidden {
-		if err := syscall.Kill(pid, 0); err == nil {
-			t.Errorf("process %d has outlived the pool", pid)
-		}
-	}
+	waitFor(t, func() bool { return syscall.Kill(hidden[0], 0) != nil && syscall.Kill(hidden[1], 0) != nil })
 }
 
 // TestSilent_GetsNoMoreCalls holds that what keeps a whole worker busy, which in Python a regular expression does, takes no other
