@@ -25,9 +25,9 @@ import (
 const (
 	buildLimit = 10 * time.Minute
 	youngAge   = time.Minute
-	keptBuilds = 8           // installed sets of packages; the ones used least recently go
-	complete   = ".complete" // of a set's name, for its mark
-	maxSaid    = 256 << 10   // bytes that one program of a build says
+	keptBuilds = 2 * keptReleases // installed sets of packages, of Python and of Node; the ones used least recently go
+	complete   = ".complete"      // of a set's name, for its mark
+	maxSaid    = 256 << 10        // bytes that one program of a build says
 )
 
 // installing bounds the programs of a build: a compiler fits in, a fork bomb does not.

@@ -12,6 +12,7 @@ func TestSandbox_StripeIsOutOfReach(t *testing.T) {
 		Python: {"a.py": `
 import _socket
 import asyncio
+import early
 import http.client
 import socket
 import ssl
@@ -20,6 +21,7 @@ import skygear
 
 ways = {
     "urllib": lambda host: urllib.request.urlopen("https://%s/v1/charges" % host, timeout=5),
+    "kept": lambda host: early.getaddrinfo(host, 443),
     "name": lambda host: socket.gethostbyname(host),
     "names": lambda host: socket.gethostbyname_ex(host),
     "socket": lambda host: socket.socket().connect((host, 443)),
@@ -71,7 +73,8 @@ op('reach', async ({args: {host}}) => {
 	for l, code := range files {
 		t.Run(string(l), func(t *testing.T) {
 			t.Parallel()
-			p := open(t, Config{Language: l, Env: map[string]string{"STRIPE_API_BASE": "http://127.0.0.1:1"}}, code)
+			packages := app(t, map[string]string{"early.py": "from socket import getaddrinfo\n"})
+			p := open(t, Config{Language: l, Env: map[string]string{"STRIPE_API_BASE": "http://127.0.0.1:1", "PYTHONPATH": packages}}, code)
 			for _, host := range []string{"api.stripe.com", "stripe.com", "files.STRIPE.com"} {
 				if got, err := op(t, p, "reach", `{"host":"`+host+`"}`); err == nil || !strings.Contains(err.Error(), "in its sandbox") {
 					t.Errorf("%s: %s, %v", host, got, err)

@@ -1,7 +1,6 @@
 """Makes the stripe package talk to the server's sandbox, without a change in the code that uses it, and keeps
 everything else from reaching Stripe by mistake."""
 import functools
-import http.client
 import os
 import socket
 import sys
@@ -11,11 +10,16 @@ BASES = ("api_base", "upload_api_base", "uploads_api_base", "connect_api_base", 
 SENDERS = ("request_with_retries", "request_stream_with_retries", "request_with_retries_async", "request_stream_with_retries_async")
 
 
+def close():
+    """Put Stripe out of reach. It comes before anything of the app is imported, which could keep what it replaces."""
+    if os.environ.get("STRIPE_API_BASE"):
+        guard()
+
+
 def apply():
     base = os.environ.get("STRIPE_API_BASE")
     if not base:
         return
-    guard()
     try:
         import stripe
     except ImportError:
@@ -66,14 +70,15 @@ def guard():
             setattr(module, name, refusing(getattr(module, name)))
     for name in ("connect", "connect_ex"):
         setattr(socket.socket, name, refusing_address(getattr(socket.socket, name)))
-    tunnel = http.client.HTTPConnection.set_tunnel
+    from http.client import HTTPConnection  # only where it is wanted: it takes its time
+    tunnel = HTTPConnection.set_tunnel
 
     @functools.wraps(tunnel)
     def set_tunnel(self, host, *args, **kwargs):
         refuse(host.rpartition(":")[0] or host)
         return tunnel(self, host, *args, **kwargs)
 
-    http.client.HTTPConnection.set_tunnel = set_tunnel
+    HTTPConnection.set_tunnel = set_tunnel
 
 
 def refusing(resolve):

@@ -214,6 +214,7 @@ def reseed():
 def preload(names):
     """Import what functions use, and return the modules that workers must import by themselves. What fails here
     fails again, and is told, where a function imports it."""
+    sandbox.close()
     unfit, before = [], residue()
     for name in ["skygear", "skygear.transmitter"] + names:
         try:
