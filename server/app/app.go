@@ -104,7 +104,7 @@ type rooms struct {
 func Start(ctx context.Context, c *config.Config, log *slog.Logger, fns []lambda.Function) (*App, error) {
 	a := newApp(c, log)
 	a.fns = fns
-	return a, a.open(ctx, a.steps()...)
+	return a, a.open(ctx, append(a.steps(), a.followSite)...)
 }
 
 func (a *App) steps() []func(context.Context) error {

@@ -203,9 +203,12 @@ func (a *App) reload(ctx context.Context, l workers.Language) {
 	})
 	switch {
 	case err != nil && ctx.Err() != nil: // there is a newer change
+	case l == siteFolder && fault.Is(err, "deploys.not_folder"): // a deployed site is live
 	case err != nil:
 		a.log.ErrorContext(ctx, "the functions stay as they were", "language", string(l), "error", fault.From(err).Message)
-	case l != siteFolder:
+	case l == siteFolder:
+		a.log.InfoContext(ctx, "the folder of the site is another one now; its files are live", "folder", a.c.StaticDir)
+	default:
 		a.log.InfoContext(ctx, "changed functions are live", "language", string(l), "took", time.Since(begin).Round(time.Millisecond))
 	}
 }

@@ -165,6 +165,36 @@ func (s *staged) openSite(ctx context.Context, v deploys.Version) (err error) {
 	return err
 }
 
+// siteLook is how often the folder of the site is looked at.
+const siteLook = time.Second
+
+// followSite opens the folder of the site again when another one stands in its place, until the app stops. What changes in the folder
+// its door sees by itself.
+func (a *App) followSite(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	opened, _ := os.Stat(a.c.StaticDir) // nil when there is none
+	var follow sync.WaitGroup
+	follow.Go(func() {
+		for look := time.NewTicker(siteLook); ; {
+			select {
+			case <-ctx.Done():
+				look.Stop()
+				return
+			case <-look.C:
+			}
+			if now, err := os.Stat(a.c.StaticDir); err == nil && (opened == nil || !os.SameFile(opened, now)) {
+				opened = now
+				a.reload(ctx, siteFolder)
+			}
+		}
+	})
+	a.onStop(func(context.Context) {
+		cancel()
+		follow.Wait()
+	})
+	return nil
+}
+
 // popup is where pages find the sandbox's popup, "" with real keys.
 func (a *App) popup() string {
 	if !a.c.Stripe.Sandbox() {

@@ -328,3 +328,21 @@ func TestDev_EndsWithItsParent(t *testing.T) {
 		t.Error("somebody answers still")
 	}
 }
+
+// TestServe_FollowsTheFolderOfTheSite puts another folder in the place of the site's, as scripts do that bring a new one.
+func TestServe_FollowsTheFolderOfTheSite(t *testing.T) {
+	t.Parallel()
+	dir := devApp(t, nil)
+	s := testkit.StartServer(t, dir, "DATABASE_URL="+testkit.DatabaseURL(t), "APP_NAME=test")
+	site, next := filepath.Join(dir, "public_html"), filepath.Join(dir, "next")
+	if err := os.Mkdir(next, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	save(t, filepath.Join(next, "index.html"), "the next site")
+	if err := errors.Join(os.RemoveAll(site), os.Rename(next, site)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, "the next site", func() bool { return get(t, s.URL+"/index.html") == "200 the next site" })
+	save(t, filepath.Join(site, "index.html"), "and another page")
+	until(t, s, "a change in it", func() bool { return get(t, s.URL+"/index.html") == "200 and another page" })
+}

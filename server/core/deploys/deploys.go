@@ -278,7 +278,10 @@ func (s *Service) Refresh(ctx context.Context, ready func(context.Context, Versi
 	}
 	v := Version{Name: named(nil), Lenient: true}
 	var err error
-	if v.Secrets, _, err = s.secrets(ctx); err != nil {
+	if v.Secrets, _, err = s.secrets(ctx); err == nil {
+		v.Before, err = s.before(ctx, nil)
+	}
+	if err != nil {
 		return err
 	}
 	next, err := ready(ctx, v)
