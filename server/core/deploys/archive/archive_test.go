@@ -105,40 +105,35 @@ func TestRead_TellsAnArchiveThatIsCut(t *testing.T) {
 
 func TestRead_EndsABomb(t *testing.T) {
 	t.Parallel()
-	zeros := string(make([]byte, 40<<20))
-	var bomb []entry
-	for i := range 8 {
-		bomb = append(bomb, entry{name: fmt.Sprint(i), body: zeros})
-	}
-	if _, err := read(packed(t, bomb...)); !fault.Is(err, "archive.too_large") {
-		t.Errorf("in all: %v", err)
-	}
-	if _, err := read(packed(t, entry{name: "a", body: zeros + zeros})); !fault.Is(err, "archive.too_large") {
-		t.Errorf("one file: %v", err)
-	}
-	if _, err := read(folders(t, 330<<20)); !fault.Is(err, "archive.too_large") {
-		t.Errorf("folders without end: %v", err)
+	remark := &tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": string(bytes.Repeat([]byte("x"), 1<<20-100))}}
+	for what, bomb := range map[string][]byte{
+		"one file":            endless(t, &tar.Header{Name: "a", Size: 65 << 20}, 1),
+		"in all":              endless(t, &tar.Header{Name: "a", Size: 40 << 20}, 8),
+		"remarks without end": endless(t, remark, 330),
+	} {
+		if _, err := read(bomb); !fault.Is(err, "archive.too_large") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
-// folders is an archive of one folder, again and again; it has this many bytes when it is unpacked.
-func folders(t *testing.T, size int) []byte {
+// endless is an archive with the same entry, of zeros, so many times. It is packed once: one gzip after the other is one gzip.
+func endless(t *testing.T, h *tar.Header, times int) []byte {
 	t.Helper()
-	var one, all bytes.Buffer
-	w := tar.NewWriter(&one)
-	for range 2048 {
-		if err := w.WriteHeader(&tar.Header{Name: "a/", Typeflag: tar.TypeDir}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	z, err := gzip.NewWriterLevel(&all, gzip.BestSpeed)
-	for n := 0; n < size && err == nil; n += one.Len() {
-		_, err = z.Write(one.Bytes())
-	}
-	if err = errors.Join(err, z.Close()); err != nil {
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return all.Bytes()
+	w := tar.NewWriter(z)
+	if err := w.WriteHeader(h); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Write(make([]byte, h.Size))
+	if err = errors.Join(err, w.Flush(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Repeat(packed.Bytes(), times)
 }
 
 func TestCheckProject(t *testing.T) {
