@@ -10,5 +10,6 @@
 //     deploy does not shift it.
 //   - A tick that no server was there for is left out, and so is one that is noticed more than a minute late. A new
 //     version on the same server leaves none out. A run ends with its server; it is not started again elsewhere.
+//     While the database is away a tick waits for it, until it is late; one of which the row was written and the answer lost is lost too.
 //   - A run that takes longer than the interval does not hold up the next one.
 package timers

@@ -17,6 +17,9 @@ const (
 	tidyUp = time.Hour        // how often the others are forgotten
 	late   = time.Minute      // a tick that is noticed later than this is left out
 	limit  = 10 * time.Second // for writing down a tick
+
+	firstPause = 100 * time.Millisecond // before a tick is written down again; doubled
+	longPause  = 5 * time.Second
 )
 
 // Timer is one function that runs by the clock.
@@ -173,9 +176,7 @@ func (s *Service) due(ctx context.Context, now time.Time) time.Time {
 
 // start runs a tick if no other server does. What it writes down is durable before the function begins.
 func (s *Service) start(ctx context.Context, name string, tick time.Time) {
-	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit) // a stop must not part the row from its run
-	mine, err := claim(claiming, s.c.DB, name, tick)
-	cancel()
+	mine, err := s.claim(ctx, name, tick)
 	if err != nil {
 		s.c.Log.ErrorContext(ctx, "a timer was not started", "timer", name, "tick", tick, "error", err.Error())
 		return
@@ -190,6 +191,27 @@ func (s *Service) start(ctx context.Context, name string, tick time.Time) {
 		return
 	}
 	s.c.Log.DebugContext(ctx, "a timer ran", "timer", name, "tick", tick, "took", time.Since(begin))
+}
+
+// claim says whether this server is the one to start a tick. While the database is away it asks again, until the tick is too
+// late or a stop begins.
+func (s *Service) claim(ctx context.Context, name string, tick time.Time) (mine bool, err error) {
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit) // a stop must not part the row from its run
+		mine, err = claim(claiming, s.c.DB, name, tick)
+		cancel()
+		if err == nil || s.c.Now().Add(pause).Sub(tick) > late {
+			return mine, err
+		}
+		s.c.Log.WarnContext(ctx, "a timer's tick cannot be written down; it is tried again", "timer", name, "tick", tick, "error", err.Error())
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false, err
+		}
+	}
 }
 
 func (s *Service) tidy(ctx context.Context, now time.Time) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -172,6 +173,65 @@ func TestSucceed_LosesNoTick(t *testing.T) {
 	next.Stop(t.Context())
 	if len(ran) > 0 {
 		t.Errorf("%s ran too", <-ran)
+	}
+}
+
+// lines is a log of which a test reads line by line.
+type lines chan string
+
+// Write implements io.Writer.
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// A tick that comes while the database is away is started when it is back.
+func TestService_OutlastsTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := db.Exec(t.Context(), "ALTER TABLE app."+from+" RENAME TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("_timer_run", "away")
+	log, ran := make(lines, 1000), make(chan string, 100)
+	s, err := timers.New(timers.Config{
+		DB: db, Log: slog.New(slog.NewTextHandler(log, nil)), Run: func(_ context.Context, name string) error { ran <- name; return nil },
+	}, []timers.Timer{{Name: "quick", Spec: "@every 1s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Stop(context.Background()) })
+	deadline := time.After(60 * time.Second)
+	var tick string
+	for tick == "" {
+		select {
+		case line := <-log:
+			if _, after, ok := strings.Cut(line, "it is tried again"); ok {
+				_, tick, _ = strings.Cut(after, "tick=")
+				tick, _, _ = strings.Cut(tick, " ")
+			}
+		case <-deadline:
+			t.Fatal("nothing is tried again")
+		}
+	}
+	rename("away", "_timer_run")
+	for {
+		select {
+		case <-ran:
+		case <-deadline:
+			t.Fatalf("the tick of %s is lost", tick)
+		}
+		var there bool
+		if err := db.Get(t.Context(), &there, "SELECT EXISTS (SELECT FROM app._timer_run WHERE scheduled_at = $1::timestamptz)", tick); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			return
+		}
 	}
 }
 
