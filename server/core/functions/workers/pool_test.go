@@ -238,7 +238,7 @@ func TestPython_NothingOutlivesItsWorker(t *testing.T) {
 		t.Skip("only Linux gives a process what its grandchildren leave")
 	}
 	p := open(t, Config{Language: Python, Workers: 1}, map[string]string{"a.py": `
-import os, subprocess, time
+import os, time
 import skygear
 
 @skygear.op("hide")
@@ -246,10 +246,14 @@ def hide():
     r, w = os.pipe()
     if os.fork() == 0:
         os.setsid()
-        if os.fork() == 0:  # a parent who hides, with a child who hides
-            os.write(w, b"%d %d " % (os.getpid(), subprocess.Popen(["sleep", "1000"], start_new_session=True).pid))
-            time.sleep(1000)
-        os._exit(0)
+        parent = os.getpid()
+        if os.fork() == 0:  # a head that grows again when the other one is cut off
+            os.setsid()
+            os.write(w, b"%d %d " % (parent, os.getpid()))
+            while os.getppid() == parent:
+                pass
+            open(os.environ["HOME"] + "/again", "w").close()
+        time.sleep(1000)
     pids = b""
     while pids.count(b" ") < 2:
         pids += os.read(r, 100)
@@ -276,6 +280,11 @@ def leave():
 		t.Error(err)
 	}
 	waitFor(t, func() bool { return syscall.Kill(hidden[0], 0) != nil && syscall.Kill(hidden[1], 0) != nil })
+	if f, ok := p.launcher.(*forker); ok {
+		if _, err := os.Stat(filepath.Join(f.dir, "again")); err == nil {
+			t.Error("what a function left had time to react before it was killed")
+		}
+	}
 	got, err = op(t, p, "hide", `{}`) // what is forked next is a worker again
 	if err == nil {
 		err = json.Unmarshal([]byte(got), &hidden)

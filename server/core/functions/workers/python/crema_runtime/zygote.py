@@ -31,11 +31,8 @@ class Zygote:
 
     def adopt(self):
         """Become the parent of what workers leave behind, where the system tells of it."""
-        try:
-            self.strays()
-        except OSError:
-            return False
-        return bool(self.prctl) and self.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        listed = os.path.exists("/proc/self/task/%d/children" % os.getpid())
+        return listed and bool(self.prctl) and self.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
     def send(self, kind, **content):
         self.channel.write(kind, 0, json.dumps(content).encode())
@@ -148,32 +145,63 @@ class Zygote:
         for pid in self.strays():
             if os.waitpid(pid, os.WNOHANG)[0]:
                 kill = kill or pid in self.condemned
-                self.condemned.discard(pid)
         if kill:
-            for pid in self.strays():
-                os.kill(pid, signal.SIGKILL)
-                self.condemned.add(pid)
+            self.condemned = self.fell()
 
     def end(self):
         """Kill everything, as often as something is left."""
         self.children.clear()
         limit = time.monotonic() + 1
-        while self.adopts and time.monotonic() < limit:
-            strays = self.strays()
-            if not strays:
-                return
-            for pid in strays:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, os.WNOHANG)
+        while self.adopts and time.monotonic() < limit and self.fell():
             time.sleep(0.001)
+            for pid in self.strays():
+                os.waitpid(pid, os.WNOHANG)
+
+    def fell(self):
+        """Kill the strays and all that descends from them, and return them. They are stopped before the first is
+        killed, since processes that go on forking cannot be counted."""
+        found, limit = set(), time.monotonic() + 1
+        while time.monotonic() < limit:
+            more = descendants(self.strays()) - found
+            if not more:
+                break
+            found |= more
+            for pid in more:
+                tell(pid, signal.SIGSTOP)
+        for pid in found:
+            tell(pid, signal.SIGKILL)
+        return found
 
     def strays(self):
         """Return this process's children that are no workers."""
-        found = set()
-        for thread in os.listdir("/proc/self/task"):
-            with open("/proc/self/task/%s/children" % thread) as f:
-                found.update(int(pid) for pid in f.read().split())
-        return found - self.children.keys()
+        return children_of("self") - self.children.keys()
+
+
+def children_of(pid):
+    found = set()
+    try:
+        for thread in os.listdir("/proc/%s/task" % pid):
+            with open("/proc/%s/task/%s/children" % (pid, thread)) as f:
+                found.update(int(child) for child in f.read().split())
+    except OSError:
+        pass  # it has ended
+    return found
+
+
+def descendants(pids):
+    found, left = set(pids), list(pids)
+    while left:
+        more = children_of(left.pop()) - found
+        found |= more
+        left += more
+    return found
+
+
+def tell(pid, what):
+    try:
+        os.kill(pid, what)
+    except OSError:
+        pass  # it has ended
 
 
 def end_of(pid):
