@@ -2,10 +2,12 @@ package deploys_test
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -152,5 +154,33 @@ func TestStart_MakesDamagedCopiesAgain(t *testing.T) {
 	}
 	if _, st := start(t, db, dir); !st.is("first")() {
 		t.Errorf("%q is live", st.live)
+	}
+}
+
+// forgetful is a stage during which another server forgets the version.
+type forgetful struct {
+	*stage
+	db *pg.DB
+}
+
+func (f forgetful) Prepare(ctx context.Context, v deploys.Version, say func(string)) (deploys.Ready, error) {
+	for _, sql := range []string{"DELETE FROM app._deploy_release WHERE version = $1", "DELETE FROM app._deploy_version WHERE id = $1"} {
+		if _, err := f.db.Exec(ctx, sql, v.ID); err != nil {
+			return nil, err
+		}
+	}
+	return f.stage.Prepare(ctx, v, say)
+}
+
+func TestRelease_OfAVersionThatIsForgotten(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	s := deploys.New(deploys.Config{DB: db, Dir: t.TempDir(), Stage: forgetful{&stage{}, db}, Key: make([]byte, 32)})
+	t.Cleanup(s.Stop)
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if j := send(t, s, map[string]string{"public_html/index.html": "x"}); j.State != deploys.Failed || !strings.Contains(j.Log, "just been forgotten") {
+		t.Errorf("%+v", j)
 	}
 }

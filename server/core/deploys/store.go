@@ -225,7 +225,11 @@ func (s store) release(ctx context.Context, version *int64, t task, failpoint fu
 		if err := t.secret.store(ctx, tx); err != nil {
 			return err
 		}
-		if err := tx.Get(ctx, &seq, sqlRelease, version, t.reason, t.by); err != nil {
+		err := tx.Get(ctx, &seq, sqlRelease, version, t.reason, t.by)
+		if fault.Is(err, "pg.foreign_key") {
+			err = fault.New(fault.NotFound, "deploys.no_version", "the version has just been forgotten, since ten others were live after it; deploy it again")
+		}
+		if err != nil {
 			return err
 		}
 		n, err := tx.Exec(ctx, sqlReleased, t.job, seq)
