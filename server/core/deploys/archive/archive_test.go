@@ -105,35 +105,53 @@ func TestRead_TellsAnArchiveThatIsCut(t *testing.T) {
 
 func TestRead_EndsABomb(t *testing.T) {
 	t.Parallel()
-	remark := &tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": string(bytes.Repeat([]byte("x"), 1<<20-100))}}
-	for what, bomb := range map[string][]byte{
-		"one file":            endless(t, &tar.Header{Name: "a", Size: 65 << 20}, 1),
-		"in all":              endless(t, &tar.Header{Name: "a", Size: 40 << 20}, 8),
-		"remarks without end": endless(t, remark, 330),
+	zeros := strings.Repeat("\x00", 1<<20)
+	for _, bomb := range []struct {
+		want   string // part of the message
+		packed []byte
+		around int64
+	}{
+		{"all together", packed(t, entry{name: "a", body: zeros}, entry{name: "b", body: zeros}, entry{name: "c", body: zeros}), 2 << 20},
+		{"files and folders", folders(t, 40_001, ""), 64 << 20},
+		{"names and folders", folders(t, 5, zeros[:900_000]), 2 << 20},
 	} {
-		if _, err := read(bomb); !fault.Is(err, "archive.too_large") {
-			t.Errorf("%s: %v", what, err)
+		err := archive.ReadBounded(bytes.NewReader(bomb.packed), 2<<20, bomb.around)
+		if !fault.Is(err, "archive.too_large") || !strings.Contains(err.Error(), bomb.want) {
+			t.Errorf("%s: %v", bomb.want, err)
 		}
+	}
+	var header bytes.Buffer // of a file that says it is larger than files are
+	z := gzip.NewWriter(&header)
+	if err := errors.Join(tar.NewWriter(z).WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: archive.MaxFile + 1}), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(header.Bytes()); !fault.Is(err, "archive.too_large") {
+		t.Errorf("one file: %v", err)
 	}
 }
 
-// endless is an archive with the same entry, of zeros, so many times. It is packed once: one gzip after the other is one gzip.
-func endless(t *testing.T, h *tar.Header, times int) []byte {
+// folders is an archive of a folder n times, with a remark each.
+func folders(t *testing.T, n int, remark string) []byte {
 	t.Helper()
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	var buf bytes.Buffer
+	z, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := tar.NewWriter(z)
-	if err := w.WriteHeader(h); err != nil {
+	h := tar.Header{Name: "a/", Typeflag: tar.TypeDir}
+	if remark != "" {
+		h.PAXRecords = map[string]string{"comment": remark}
+	}
+	for range n {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.Write(make([]byte, h.Size))
-	if err = errors.Join(err, w.Flush(), z.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Repeat(packed.Bytes(), times)
+	return buf.Bytes()
 }
 
 func TestCheckProject(t *testing.T) {

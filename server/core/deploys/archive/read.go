@@ -19,6 +19,7 @@ const (
 	MaxTotal   = 256 << 20
 	MaxFile    = 64 << 20
 	MaxFiles   = 20_000
+	maxEntries = 2 * MaxFiles // folders and links counted
 	maxPath    = 512
 	maxName    = 255      // of a file or folder, in bytes: what disks take
 	maxAround  = 64 << 20 // of what stands between the files: names, folders
@@ -43,13 +44,20 @@ func Mode(m fs.FileMode) fs.FileMode {
 // that each leads to. Reasons: archive.incomplete for one that ends too early, archive.refused for what must not be
 // there, archive.too_large.
 func Read(from io.Reader, keep func(File, []byte) error, link func(f File, target string) error) error {
+	return read(from, bounds{files: MaxTotal, around: maxAround}, keep, link)
+}
+
+// bounds are how many bytes an archive may have when it is unpacked.
+type bounds struct{ files, around int64 }
+
+func read(from io.Reader, most bounds, keep func(File, []byte) error, link func(f File, target string) error) error {
 	packed := &bounded{from: from, left: MaxArchive}
 	zip, err := gzip.NewReader(packed)
-	unpacked := &bounded{from: zip, left: MaxTotal + maxAround}
+	unpacked := &bounded{from: zip, left: most.files + most.around}
 	if err != nil {
 		return broken(packed, unpacked, err)
 	}
-	r := &reader{tar: tar.NewReader(unpacked), links: map[string]string{}, keep: keep}
+	r := &reader{tar: tar.NewReader(unpacked), most: most.files, links: map[string]string{}, keep: keep}
 	for {
 		h, err := r.tar.Next()
 		if errors.Is(err, io.EOF) {
@@ -101,14 +109,19 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 type reader struct {
-	tar   *tar.Reader
-	keep  func(File, []byte) error
-	paths []string
-	links map[string]string // from a link to what it leads to
-	total int64
+	tar     *tar.Reader
+	keep    func(File, []byte) error
+	entries int
+	paths   []string
+	links   map[string]string // from a link to what it leads to
+	total   int64
+	most    int64 // of total
 }
 
 func (r *reader) entry(h *tar.Header) error {
+	if r.entries++; r.entries > maxEntries {
+		return fault.New(fault.TooLarge, "archive.too_large", "there are more than %d files and folders; leave out what the app does not need", maxEntries)
+	}
 	switch h.Typeflag {
 	case tar.TypeDir, tar.TypeXGlobalHeader:
 		return nil
@@ -128,7 +141,7 @@ func (r *reader) entry(h *tar.Header) error {
 		return r.link(name, h)
 	}
 	r.total += h.Size
-	if h.Size > MaxFile || r.total > MaxTotal {
+	if h.Size > MaxFile || r.total > r.most {
 		return tooLarge(name)
 	}
 	body := make([]byte, 0, min(h.Size, 1<<20)) // what it claims is not believed
