@@ -203,6 +203,9 @@ func (s *Service) install(ctx context.Context, p set, fill func(ctx context.Cont
 	if err != nil {
 		return "", disk(err, s.c.Dir)
 	}
+	if proc.Installer() != nil && !proc.Reachable(parent, 0o001) {
+		say("warning: packages are installed as root, since other users cannot reach " + parent + "; run the server as an ordinary user, or set CREMA_DATA")
+	}
 	begun := time.Now()
 	if err := s.fill(ctx, home.Path, p.files, fill); err != nil {
 		_ = home.Remove()

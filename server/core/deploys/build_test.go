@@ -90,6 +90,19 @@ func TestBuild_InstallersAreFencedOff(t *testing.T) {
 	}
 }
 
+func TestBuild_SaysThatItRunsAsRoot(t *testing.T) {
+	t.Parallel()
+	if proc.Installer() == nil {
+		t.Skip("needs root")
+	}
+	if j := install(t, t.TempDir(), "id -u"); j.State != deploys.Success || !strings.Contains(j.Log, "warning: packages are installed as root") {
+		t.Error(j.Log)
+	}
+	if j := install(t, open(t), "id -u"); j.State != deploys.Success || strings.Contains(j.Log, "as root") || strings.Contains(j.Log, "\n  0\n") {
+		t.Error(j.Log)
+	}
+}
+
 func TestBuild_TellsTheEndOfALongLog(t *testing.T) {
 	t.Parallel()
 	j := install(t, open(t), `yes $(head -c 1900 /dev/zero | tr '\0' x) | head -n 400; echo the reason >&2; exit 3`)
