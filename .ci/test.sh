@@ -22,10 +22,13 @@ HOOK
 chmod +x "$tmp/count"
 export CREMA_TEST_COUNTS=$tmp/counts
 
+# Many tests wait for browsers, clocks and processes that they kill, so more packages run side by side than there are
+# cores. vet is a linter's work (lint.sh), and nobody debugs these binaries.
+side_by_side=$((2 * $(getconf _NPROCESSORS_ONLN)))
 status=0
 run_tests() {
   "$tmp/withpg" "$tmp/gotestsum" --format standard-quiet --hide-summary skipped \
-    --post-run-command "$tmp/count" -- -race -timeout 10m "$@" || status=1
+    --post-run-command "$tmp/count" -- -race -timeout 10m -p "$side_by_side" -vet=off -ldflags=-w "$@" || status=1
 }
 
 if [ $# -gt 0 ]; then
