@@ -27,13 +27,15 @@ type stage struct {
 	mu     sync.Mutex
 	live   []string // the pages, in their order
 	closed []string
-	last   deploys.Version
+	last   deploys.Version // that got ready
+	shown  int64           // the version that is live
 	during func() // a version gets ready; may be nil
 }
 
 type ready struct {
-	s    *stage
-	page string
+	s       *stage
+	page    string
+	version int64
 }
 
 func (s *stage) Prepare(_ context.Context, v deploys.Version, _ func(string)) (deploys.Ready, error) {
@@ -53,13 +55,13 @@ func (s *stage) Prepare(_ context.Context, v deploys.Version, _ func(string)) (d
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = v
-	return &ready{s, string(page)}, nil
+	return &ready{s, string(page), v.ID}, nil
 }
 
 func (r *ready) Switch() func(context.Context) error {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	r.s.live = append(r.s.live, r.page)
+	r.s.live, r.s.shown = append(r.s.live, r.page), r.version
 	return func(context.Context) error { return nil }
 }
 
@@ -372,7 +374,7 @@ func TestDeploy_TwoServersAtOnceEndAlike(t *testing.T) {
 		return func() bool {
 			st.mu.Lock()
 			defer st.mu.Unlock()
-			return st.last.ID == newest
+			return st.shown == newest
 		}
 	}
 	eventually(t, is(here))
