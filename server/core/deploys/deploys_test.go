@@ -29,7 +29,7 @@ type stage struct {
 	closed []string
 	last   deploys.Version // that got ready
 	shown  int64           // the version that is live
-	during func() // a version gets ready; may be nil
+	during func()          // a version gets ready; may be nil
 }
 
 type ready struct {
