@@ -160,13 +160,11 @@ func (db *DB) Each(ctx context.Context, q string, args []any, scan func(Row) err
 	})
 }
 
-// Search is Each for a statement whose best plan depends on its arguments: where it was slow, PostgreSQL plans
-// it for its arguments for a while, which costs two more round trips.
+// Search is Each for a statement whose best plan depends on its arguments. PostgreSQL soon plans what is prepared
+// without looking at them; this one is planned each time, which costs one more round trip.
 func (db *DB) Search(ctx context.Context, q string, args []any, scan func(Row) error) error {
-	return db.stmts.search(ctx, db.binder.bind(q), func(s *sqlx.Stmt) error {
-		rows, err := s.QueryxContext(ctx, args...)
-		return each(rows, err, scan)
-	})
+	rows, err := db.pool.QueryxContext(ctx, db.binder.bind(q), args...)
+	return each(rows, err, scan)
 }
 
 func each(rows *sqlx.Rows, err error, scan func(Row) error) error {

@@ -3,7 +3,6 @@ package pg
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -18,7 +17,6 @@ type statements struct {
 	mu     sync.Mutex
 	clock  uint64
 	byText map[string]*statement
-	anew   map[string]time.Time // texts that are planned for their arguments, until then
 }
 
 type statement struct {
@@ -29,7 +27,7 @@ type statement struct {
 }
 
 func newStatements(pool *sqlx.DB) *statements {
-	return &statements{pool: pool, byText: map[string]*statement{}, anew: map[string]time.Time{}}
+	return &statements{pool: pool, byText: map[string]*statement{}}
 }
 
 // use runs fn with q prepared and turns its error into a fault. A statement that was prepared for columns
@@ -52,49 +50,6 @@ func (c *statements) once(ctx context.Context, q string, fn func(*sqlx.Stmt) err
 		c.drop(q, s)
 	}
 	return err
-}
-
-// A search that took longer than slow makes the next ones with its text be planned for their own arguments,
-// for so long.
-const (
-	slow     = 25 * time.Millisecond
-	slowTime = time.Minute
-)
-
-// search is use for a text whose best plan depends on the arguments. PostgreSQL soon plans what is prepared
-// without looking at them, and may then read a whole table for the few rows of one user because most users
-// would have found theirs at its beginning.
-func (c *statements) search(ctx context.Context, q string, fn func(*sqlx.Stmt) error) error {
-	if c.isAnew(q) {
-		stmt, err := c.pool.PreparexContext(ctx, q)
-		if err != nil {
-			return Fault(err)
-		}
-		defer stmt.Close() //nolint:errcheck // what was read stays read
-		return Fault(fn(stmt))
-	}
-	start := time.Now()
-	err := c.use(ctx, q, fn)
-	if time.Since(start) > slow {
-		c.planAnew(q)
-	}
-	return err
-}
-
-func (c *statements) isAnew(q string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	until, ok := c.anew[q]
-	return ok && time.Now().Before(until)
-}
-
-func (c *statements) planAnew(q string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.anew) >= maxStatements {
-		clear(c.anew) // the slow ones come back
-	}
-	c.anew[q] = time.Now().Add(slowTime)
 }
 
 // drop forgets s, unless somebody else has replaced it already.

@@ -71,6 +71,37 @@ func TestQuery_ReadsByIndex(t *testing.T) {
 	}
 }
 
+// A query without a predicate is planned for its reader each time: after some runs PostgreSQL would take a plan for
+// the average one, and read a whole table for somebody who may see a few records.
+func TestQuery_WithoutPredicateIsPlannedForItsReader(t *testing.T) {
+	t.Parallel()
+	db := testkit.DB(t)
+	svc := New(Config{DB: db, Schema: schema.New(db), DevMode: true})
+	ctx := acl.WithActor(t.Context(), acl.Actor{UserID: "owner-5", Key: acl.ClientKey})
+	if _, err := svc.Save(ctx, SaveRequest{Items: []Item{{Record: &Record{Type: "note", Key: "first", Fields: []Field{{"title", "first"}}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	title := []any{"eq", map[string]any{"$type": "keypath", "$val": "title"}, "first"}
+	for where, want := range map[string]bool{"none": false, "title": true} {
+		q := Query{Type: "note"}
+		if where == "title" {
+			q.Where = title
+		}
+		for range 8 {
+			if page, err := svc.Query(ctx, q); err != nil || len(page.Records) != 1 {
+				t.Fatal(page, err)
+			}
+		}
+		var n int
+		if err := db.Get(ctx, &n, "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%.note t%' AND (statement LIKE '%t.title =%') = $1", where == "title"); err != nil {
+			t.Fatal(err)
+		}
+		if (n > 0) != want {
+			t.Errorf("predicate %s: %d prepared statements", where, n)
+		}
+	}
+}
+
 // explained is what PostgreSQL does for a query of the actor.
 func explained(t *testing.T, svc *Service, who acl.Actor, q Query) string {
 	t.Helper()

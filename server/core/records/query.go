@@ -128,8 +128,9 @@ type plan struct {
 	scope   scope
 	query   Query
 	where   string
-	used    int // arguments that where and its joins use
-	needed  int // joins that where uses
+	listed  bool // only the access lists choose: a plan for one user is not one for another
+	used    int  // arguments that where and its joins use
+	needed  int  // joins that where uses
 	order   string
 	offset  string
 	columns []schema.Column // of the page; fewer than the table's when some are desired
@@ -170,6 +171,7 @@ func (p *plan) filter() error {
 	conditions := []string{unchanged(p.snap, p.args.add), p.scope.inDatabase("t", p.args.add)}
 	if p.scope.database == "" && !p.scope.union && !p.scope.actor.Master() {
 		conditions = append(conditions, acl.Granted(p.scope.actor, acl.Read, "t", p.args.add))
+		p.listed = true
 	}
 	if list, ok := p.query.Where.([]any); p.query.Where != nil && (!ok || len(list) > 0) {
 		condition, err := p.predicate(p.query.Where, 0, true)
@@ -177,6 +179,7 @@ func (p *plan) filter() error {
 			return err
 		}
 		conditions = append(conditions, condition)
+		p.listed = false
 	}
 	p.where, p.used, p.needed = strings.Join(conditions, " AND "), len(p.args), len(p.joins)
 	return nil
@@ -293,7 +296,11 @@ func (p *plan) read(ctx context.Context, db *pg.DB, page *Page) error {
 		extra++
 	}
 	r := newReaderWith(p.table, extra)
-	return db.Search(ctx, p.pageText(), p.args, func(row pg.Row) error {
+	each := db.Each
+	if p.listed {
+		each = db.Search
+	}
+	return each(ctx, p.pageText(), p.args, func(row pg.Row) error {
 		rec, err := r.read(row)
 		if err != nil {
 			return err
