@@ -93,7 +93,7 @@ func TestQuery_WithoutPredicateIsPlannedForItsReader(t *testing.T) {
 			}
 		}
 		var n int
-		if err := db.Get(ctx, &n, "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%.note t%' AND (statement LIKE '%t.title =%') = $1", where == "title"); err != nil {
+		if err := db.Get(ctx, &n, `SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT t._id,%"note" t %' AND (statement LIKE '%t."title" =%') = $1`, where == "title"); err != nil {
 			t.Fatal(err)
 		}
 		if (n > 0) != want {
