@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -103,12 +102,7 @@ func TestJavaScript_TheOldPackage(t *testing.T) {
 
 func callsOldCloud(t *testing.T, p *Pool) {
 	t.Helper()
-	for _, c := range []struct {
-		kind        Kind
-		name, param string
-		want        string
-		code        int
-	}{
+	obeys(t, p, []rule{
 		{
 			Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T07:08:09.25Z"},"where":{"$type":"geo","$lat":1.5,"$lng":2},"ref":{"$type":"ref","$id":"bean/a"}}}`,
 			`{"when":{"$type":"date","$date":"2024-05-06T07:08:10.250Z"},"where":[1.5,2],"place":{"$type":"geo","$lat":1.5,"$lng":2},"ref":"bean/a","deep":"deep"}`, 0,
@@ -137,21 +131,7 @@ func callsOldCloud(t *testing.T, p *Pool) {
 		},
 		{Handler, "raw", `{"method":"GET","path":"/raw","header":{},"body":""}`, `{"status":418,"header":{"X-Two":["2"]},"body":"AP8="}`, 0},
 		{Handler, "raw", `{"method":"DELETE","path":"/raw","header":{},"body":""}`, "there is no handler raw", 117},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		got, err := p.Call(ctx, c.kind, c.name, json.RawMessage(c.param), Caller{UserID: "ann", KeyType: "client"})
-		cancel()
-		if c.code != 0 {
-			f := fault.From(err)
-			if err == nil || f.Number != c.code || !strings.Contains(f.Message, c.want) {
-				t.Errorf("%s %s: %s, %v, want %d %q", c.kind, c.name, got, err, c.code, c.want)
-			}
-			continue
-		}
-		if diff := cmp.Diff(decoded(t, c.want), decoded(t, string(got))); err != nil || diff != "" {
-			t.Errorf("%s %s: %v %s", c.kind, c.name, err, diff)
-		}
-	}
+	})
 }
 
 // An error that cannot be written as it is must reach its caller, who would wait until the deadline else.

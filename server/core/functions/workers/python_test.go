@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -237,12 +236,7 @@ func registersOldProject(t *testing.T, got Registered) {
 func callsOldProject(t *testing.T, p *Pool) {
 	t.Helper()
 	const record = `{"_id":"bean/a/b","_type":"record","_access":[{"role":"barista","level":"write"}],"_ownerID":"ann","_created_at":"2024-05-06T07:08:09.5Z","name":"kenya"}`
-	for _, c := range []struct {
-		kind        Kind
-		name, param string
-		want        string // JSON
-		code        int    // of an error, whose message is in want
-	}{
+	obeys(t, p, []rule{
 		{
 			Op, "typed", `{"args":{"when":{"$type":"date","$date":"2024-05-06T09:08:09.25+02:00"},"where":{"$type":"geo","$lat":1.5,"$lng":2},
 			"ref":{"$type":"ref","$id":"bean/a/b"},"asset":{"$type":"asset","$name":"x.png","$content_type":"image/png"},
@@ -287,21 +281,7 @@ func callsOldProject(t *testing.T, p *Pool) {
 			Handler, "things/", `{"method":"PUT","path":"/things/7","header":{},"body":"eyJhIjoxfQ=="}`,
 			`{"status":200,"header":{"Content-Type":["application/json"]},"body":"eyJpZCI6ICI3IiwgInBheWxvYWQiOiB7ImEiOiAxfX0="}`, 0,
 		},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		got, err := p.Call(ctx, c.kind, c.name, json.RawMessage(c.param), Caller{UserID: "ann", KeyType: "client"})
-		cancel()
-		if c.code != 0 {
-			f := fault.From(err)
-			if err == nil || f.Number != c.code || !strings.Contains(f.Message, c.want) {
-				t.Errorf("%s %s: %s, %v, want %d %q", c.kind, c.name, got, err, c.code, c.want)
-			}
-			continue
-		}
-		if diff := cmp.Diff(decoded(t, c.want), decoded(t, string(got))); err != nil || diff != "" {
-			t.Errorf("%s %s: %v %s", c.kind, c.name, err, diff)
-		}
-	}
+	})
 }
 
 func decoded(t *testing.T, text string) (v any) {
