@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"crema/server/base/fault"
@@ -21,6 +22,9 @@ func (s *Service) follow(ctx context.Context, p *plugin) {
 			s.advance(ctx, p)
 		}
 		s.awaitRestart(ctx, p)
+		s.life.Lock()
+		p.configured = false
+		s.life.Unlock()
 	}
 }
 
@@ -111,16 +115,15 @@ func (s *Service) functions() (all []lambda.Function) {
 	return all
 }
 
-// advance goes on when the last plugin has told what it offers. One that comes back later catches up alone.
+// advance goes on when the last plugin has been configured. One that comes back later catches up alone.
 func (s *Service) advance(ctx context.Context, p *plugin) {
 	s.life.Lock()
 	defer s.life.Unlock()
+	p.configured = true
 	whom := []*plugin{p}
 	if s.state.Load() != ready {
-		for _, p := range s.plugins {
-			if p.registered == nil {
-				return
-			}
+		if slices.ContainsFunc(s.plugins, func(p *plugin) bool { return !p.configured }) {
+			return
 		}
 		whom = s.plugins
 		s.state.Store(initialised)
@@ -160,9 +163,10 @@ func (s *Service) awaitRestart(ctx context.Context, p *plugin) {
 	}
 }
 
-// listens says whether somebody takes connections where the plugin should.
+// listens says whether somebody takes connections where the plugin should. A busy machine may take
+// its time to say so: a plugin that is believed gone is taken through its life once more.
 func (s *Service) listens(ctx context.Context, p *plugin) bool {
-	c, err := (&net.Dialer{Timeout: s.c.Pause}).DialContext(ctx, "tcp", p.address)
+	c, err := (&net.Dialer{Timeout: s.c.Timeout}).DialContext(ctx, "tcp", p.address)
 	if err != nil {
 		return false
 	}

@@ -46,7 +46,7 @@ type Service struct {
 	state   atomic.Int32
 	tasks   sync.WaitGroup
 
-	life   sync.Mutex // held while something moves on for all plugins
+	life   sync.Mutex // held while something moves on for all plugins; guards configured
 	mu     sync.Mutex // guards what plugins have registered, and the rest
 	ctx    context.Context
 	cancel context.CancelFunc // nil before Start and after Stop
@@ -65,6 +65,7 @@ type plugin struct {
 	address    string        // host and port
 	lost       chan struct{} // holds one: a call did not get through
 	registered *workers.Registered
+	configured bool // it has taken after-config, and waits for the others or goes on with them
 }
 
 // idle is how long a connection without calls is kept: less than Node does, so that no call meets a closing one.

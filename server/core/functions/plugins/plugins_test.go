@@ -273,6 +273,7 @@ func TestService_Answers(t *testing.T) {
 	defer server.Close()
 	w := start(t, plugins.Config{Plugins: []plugins.Plugin{{Name: "A", URL: server.URL}}})
 	w.ready(t)
+	w.wait(t, "the last event", func() bool { return p.last() == "server-ready" })
 	for _, c := range []struct {
 		answer, want, reason string
 		code                 fault.Code
