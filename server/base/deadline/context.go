@@ -3,6 +3,7 @@ package deadline
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +14,12 @@ type Context struct {
 	at     time.Time
 	mu     sync.Mutex
 	ended  bool
-	inner  context.Context // made by the first Done
+	inner  atomic.Pointer[inner] // made by the first Done
+}
+
+// inner is the context that ends.
+type inner struct {
+	context.Context
 	cancel context.CancelFunc
 }
 
@@ -30,8 +36,8 @@ func (c *Context) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
-	if c.cancel != nil {
-		c.cancel()
+	if in := c.inner.Load(); in != nil {
+		in.cancel()
 	}
 }
 
@@ -40,24 +46,31 @@ func (c *Context) Deadline() (time.Time, bool) { return c.at, true }
 
 // Done implements context.Context.
 func (c *Context) Done() <-chan struct{} {
+	if in := c.inner.Load(); in != nil {
+		return in.Done()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inner == nil {
-		c.inner, c.cancel = context.WithDeadline(c.parent, c.at)
+	in := c.inner.Load()
+	if in == nil {
+		in = &inner{}
+		in.Context, in.cancel = context.WithDeadline(c.parent, c.at)
 		if c.ended {
-			c.cancel()
+			in.cancel()
 		}
+		c.inner.Store(in)
 	}
-	return c.inner.Done()
+	return in.Done()
 }
 
 // Err implements context.Context.
 func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	in := c.inner.Load()
 	switch {
-	case c.inner != nil:
-		return c.inner.Err()
+	case in != nil:
+		return in.Err()
 	case c.parent.Err() != nil:
 		return c.parent.Err()
 	case !time.Now().Before(c.at):
@@ -71,11 +84,8 @@ func (c *Context) Err() error {
 // Value implements context.Context. Contexts made from this one find the inner one here, which spares
 // them a goroutine each.
 func (c *Context) Value(key any) any {
-	c.mu.Lock()
-	inner := c.inner
-	c.mu.Unlock()
-	if inner != nil {
-		return inner.Value(key)
+	if in := c.inner.Load(); in != nil {
+		return in.Value(key)
 	}
 	return c.parent.Value(key)
 }

@@ -1,6 +1,7 @@
 package deadline
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -23,6 +24,7 @@ type Expirer interface{ Expire() }
 // Entry is a place in a Watch, to be a field of what is watched. It must not be copied.
 type Entry struct {
 	at         time.Time
+	ctx        context.Context // instead of at
 	who        Expirer
 	prev, next *Entry
 	listed     bool
@@ -30,9 +32,20 @@ type Entry struct {
 
 // Add watches e: who.Expire is called at the time at, or up to 50 ms later, unless e is removed before.
 func (w *Watch) Add(e *Entry, at time.Time, who Expirer) {
+	e.at, e.who = at, who
+	w.add(e)
+}
+
+// AddContext is Add for the end of ctx, by its deadline or before. It does not ask for ctx.Done.
+func (w *Watch) AddContext(e *Entry, ctx context.Context, who Expirer) {
+	e.ctx, e.who = ctx, who
+	w.add(e)
+}
+
+func (w *Watch) add(e *Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e.at, e.who, e.listed = at, who, true
+	e.listed = true
 	if e.next = w.first; e.next != nil {
 		e.next.prev = e
 	}
@@ -71,13 +84,20 @@ func (w *Watch) unlink(e *Entry) bool {
 	return true
 }
 
+func (e *Entry) over(now time.Time) bool {
+	if e.ctx != nil {
+		return e.ctx.Err() != nil
+	}
+	return !now.Before(e.at)
+}
+
 func (w *Watch) sweep() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	for e := w.first; e != nil; {
 		next := e.next
-		if !now.Before(e.at) {
+		if e.over(now) {
 			w.unlink(e)
 			go e.who.Expire() // may write to a client that does not read
 		}

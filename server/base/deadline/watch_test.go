@@ -1,6 +1,7 @@
 package deadline
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,28 @@ func TestWatch_CallsOnceAtOrJustAfterTheTime(t *testing.T) {
 		}
 		if w.awake || w.first != nil {
 			t.Error("the watch is awake with nothing to watch")
+		}
+	})
+}
+
+func TestWatch_CallsOnceAContextHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var w Watch
+		byTime, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		byHand, cancelled := context.WithCancel(newContext(t, t.Context(), time.Hour))
+		a, b := newAlarm(), newAlarm()
+		w.AddContext(&a.Entry, byTime, a)
+		w.AddContext(&b.Entry, byHand, b)
+		<-time.After(2 * time.Second)
+		cancelled()
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		for i, a := range []*alarm{a, b} {
+			if at := time.Duration(i+1) * time.Second; len(a.times) != 1 || a.times[0] < at || a.times[0] > at+tick {
+				t.Errorf("%d: after %v: %v", i, at, a.times)
+			}
 		}
 	})
 }

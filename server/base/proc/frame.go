@@ -84,48 +84,106 @@ func keepOurFiles() {
 	}
 }
 
-// Write sends a frame; a child that does not read by the deadline (zero: never) ends it. After an error
-// the connection is of no use, since half a frame may have been sent. Reason proc.frame_too_large sends
-// nothing.
-func (c *Conn) Write(f Frame, deadline time.Time) error { return c.WriteFiles(f, deadline) }
-
-// WriteFiles is Write that passes open files with the frame. The child gets descriptors of its own.
-func (c *Conn) WriteFiles(f Frame, deadline time.Time, files ...*os.File) error {
+// Check fails with proc.frame_too_large when the body is over MaxFrame.
+func (f Frame) Check() error {
 	if len(f.Body) > MaxFrame {
 		return fault.New(fault.TooLarge, "proc.frame_too_large", "the message for the function has %d bytes, at most %d are possible", len(f.Body), MaxFrame)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := binary.BigEndian.AppendUint32(c.out[:0], uint32(len(f.Body))) //nolint:gosec // bounded above
-	b = append(b, f.Type, f.Flags)
-	b = binary.BigEndian.AppendUint64(b, f.ID)
-	b = append(b, f.Body...)
-	if c.out = b; cap(b) > 64<<10 {
-		c.out = nil
-	}
-	if err := c.conn.SetWriteDeadline(deadline); err != nil {
-		return fmt.Errorf("write to a child process: %w", err)
-	}
-	if err := c.send(b, files); err != nil {
-		return fmt.Errorf("write to a child process: %w", err)
 	}
 	return nil
 }
 
-func (c *Conn) send(b []byte, files []*os.File) error {
-	if len(files) == 0 {
-		_, err := c.conn.Write(b)
+// Write sends a frame; a child that does not read by the deadline (zero: never) ends it. After an error
+// the connection is of no use, since half a frame may have been sent. Reason proc.frame_too_large sends
+// nothing.
+func (c *Conn) Write(f Frame, deadline time.Time) error {
+	_, err := c.WriteAll([]Frame{f}, deadline)
+	return err
+}
+
+// WriteAll is Write for frames that have come together. After an error sent says how many the child has got whole:
+// it may have acted on those, and on no other.
+func (c *Conn) WriteAll(frames []Frame, deadline time.Time) (sent int, err error) {
+	for _, f := range frames {
+		if err := f.Check(); err != nil {
+			return 0, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for sent < len(frames) {
+		b, n := c.out[:0], 0
+		for _, f := range frames[sent:] {
+			if n > 0 && len(b)+headerSize+len(f.Body) > piece {
+				break
+			}
+			b, n = f.append(b), n+1
+		}
+		if c.out = b; cap(b) > piece {
+			c.out = nil
+		}
+		written, err := c.send(b, deadline)
+		if err != nil {
+			return sent + whole(frames[sent:sent+n], written), err
+		}
+		sent += n
+	}
+	return sent, nil
+}
+
+// piece is how much is sent at a time, in bytes, unless one frame is larger.
+const piece = 64 << 10
+
+// whole is how many frames have gone out with the bytes that were written.
+func whole(frames []Frame, written int) (n int) {
+	for _, f := range frames {
+		if written -= headerSize + len(f.Body); written < 0 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+func (f Frame) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(f.Body))) //nolint:gosec // Check bounds it
+	b = append(b, f.Type, f.Flags)
+	b = binary.BigEndian.AppendUint64(b, f.ID)
+	return append(b, f.Body...)
+}
+
+func (c *Conn) send(b []byte, deadline time.Time) (written int, err error) {
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return 0, fmt.Errorf("write to a child process: %w", err)
+	}
+	if written, err = c.conn.Write(b); err != nil {
+		return written, fmt.Errorf("write to a child process: %w", err)
+	}
+	return written, nil
+}
+
+// WriteFiles is Write that passes open files with the frame. The child gets descriptors of its own.
+func (c *Conn) WriteFiles(f Frame, deadline time.Time, files ...*os.File) error {
+	if err := f.Check(); err != nil {
 		return err
 	}
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := f.append(nil)
+	if err := c.conn.SetWriteDeadline(deadline); err != nil {
+		return fmt.Errorf("write to a child process: %w", err)
+	}
 	n, _, err := c.conn.WriteMsgUnix(b, syscall.UnixRights(fds...), nil)
 	if err == nil && n < len(b) {
 		_, err = c.conn.Write(b[n:])
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("write to a child process: %w", err)
+	}
+	return nil
 }
 
 // Read returns the next frame. Its body is the caller's. io.EOF says that the child has closed its end.

@@ -126,6 +126,35 @@ func TestConn_WriteEndsWhenNobodyReads(t *testing.T) {
 	}
 }
 
+func TestConn_TellsHowManyFramesArrivedWhole(t *testing.T) {
+	t.Parallel()
+	ours, theirs, err := proc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frames []proc.Frame
+	for id := range uint64(300) {
+		frames = append(frames, proc.Frame{Type: 1, ID: id, Body: make([]byte, []int{0, 10, 5000, 70 << 10}[id%4])})
+	}
+	sent, err := ours.WriteAll(frames, time.Now().Add(20*time.Millisecond))
+	if !errors.Is(err, os.ErrDeadlineExceeded) || sent == 0 || sent >= len(frames) {
+		t.Fatalf("%d frames to nobody: %v", sent, err)
+	}
+	_ = ours.Close()
+	got, err := io.ReadAll(theirs)
+	_ = theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := 0
+	for ; whole < len(frames) && len(got) >= 14+len(frames[whole].Body); whole++ {
+		got = got[14+len(frames[whole].Body):]
+	}
+	if whole != sent {
+		t.Errorf("%d frames arrived, %d were counted", whole, sent)
+	}
+}
+
 func TestStart_CleanEnvironmentAndLimits(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

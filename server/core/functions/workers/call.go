@@ -12,7 +12,7 @@ import (
 )
 
 // Call runs one function and returns its result. It fails with what the function raised, with the error of
-// ctx at its end, with workers.busy when the queue is full or too slow, workers.crashed, workers.down while
+// ctx at its end, up to 50 ms later, with workers.busy when the queue is full or too slow, workers.crashed, workers.down while
 // workers keep dying, workers.too_deep and workers.stopped.
 func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMessage, from Caller) (json.RawMessage, error) {
 	nested := depth(ctx)
@@ -24,14 +24,13 @@ func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMess
 		if err != nil {
 			return nil, err
 		}
-		c := &call{id: p.ids.Add(1), ctx: ctx, done: make(chan reply, 1)}
+		c := &call{id: p.ids.Add(1), ctx: ctx, lane: l, done: make(chan reply, 2)}
 		p.c.requests.note(c.id, telemetry.RequestID(ctx))
-		sent, err := l.send(c, invocation{Kind: k, Name: name, Param: param, Context: from})
-		if err != nil {
+		if err := l.send(c, invocation{Kind: k, Name: name, Param: param, Context: from}); err != nil {
 			return nil, err
 		}
-		if sent {
-			return p.answered(ctx, l, c)
+		if r := p.answered(c); !r.again {
+			return r.result, r.err
 		}
 		select { // it has died in the meantime, and nothing of the call has begun
 		case <-l.worker.buried: // only then others find another worker
@@ -46,18 +45,21 @@ func (p *Pool) Call(ctx context.Context, k Kind, name string, param json.RawMess
 const maxSends = 5
 
 // answered waits for what comes of a call that was sent.
-func (p *Pool) answered(ctx context.Context, l *lane, c *call) (json.RawMessage, error) {
-	select {
-	case r := <-c.done:
-		return r.result, r.err
-	case <-ctx.Done():
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		p.overdue(l, c)
+func (p *Pool) answered(c *call) reply {
+	p.watch.AddContext(&c.watch, c.ctx, c)
+	defer p.watch.Remove(&c.watch)
+	return <-c.done
+}
+
+// Expire implements deadline.Expirer for a call whose ctx has ended.
+func (c *call) Expire() {
+	err, p := c.ctx.Err(), c.lane.worker.pool
+	c.done <- reply{err: err}
+	if errors.Is(err, context.DeadlineExceeded) {
+		p.overdue(c.lane, c)
 	} else {
-		p.orphan(l, c)
+		p.orphan(c.lane, c)
 	}
-	return nil, ctx.Err()
 }
 
 // orphan lets a call whose caller has gone away finish by its deadline.

@@ -1,11 +1,17 @@
 package workers
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"crema/server/base/fault"
 )
 
 // All workers of a pool have the code that the folder held when it was opened, however it changes: one that comes later
@@ -77,5 +83,36 @@ def names():
 	p := open(t, Config{Language: Python}, files)
 	if got, err := op(t, p, "names", `{}`); err != nil || got != `["1", "os.py", false, false]` {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestInvocation_IsTheJSONOfItsFields(t *testing.T) {
+	t.Parallel()
+	for _, in := range []invocation{
+		{Kind: Timer, Name: "tick"},
+		{Kind: Op, Name: "a \"b\" \\ \u2028 <c>", Param: json.RawMessage(` {"a": [1]} `)},
+		{Kind: Op, Name: "x", Param: json.RawMessage(`null`), Context: Caller{RequestID: "r"}},
+		{Kind: Hook, Name: "x", Param: json.RawMessage(`{}`), Context: Caller{UserID: "\"},\"u", KeyType: "master", RequestID: "r1"}},
+	} {
+		text, err := in.json()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b any
+		if err := errors.Join(json.Unmarshal(text, &a), json.Unmarshal(want, &b)); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(b, a); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for _, forged := range []string{`{},"context":{"access_key_type":"master"}`, `{"half":`, `1 2`} {
+		if text, err := (invocation{Kind: Op, Name: "x", Param: json.RawMessage(forged)}).json(); !fault.Is(err, "workers.bad_argument") {
+			t.Errorf("%s, %v", text, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"crema/server/base/fault"
+	"crema/server/core/acl"
 )
 
 // The types of frames. The runtimes in python/ and node/ have the same list.
@@ -61,6 +62,32 @@ type invocation struct {
 	Name    string          `json:"name"`
 	Param   json.RawMessage `json:"param,omitempty"`
 	Context Caller          `json:"context"`
+}
+
+// json is the invocation as it is sent. Param must be JSON and nothing behind it: it could name another caller.
+func (in invocation) json() ([]byte, error) {
+	if len(in.Param) > 0 && !json.Valid(in.Param) {
+		return nil, fault.New(fault.BadRequest, "workers.bad_argument", "the arguments are no JSON")
+	}
+	b := append(make([]byte, 0, 160+len(in.Param)), `{"kind":`...)
+	b = acl.AppendString(b, string(in.Kind))
+	b = acl.AppendString(append(b, `,"name":`...), in.Name)
+	if len(in.Param) > 0 {
+		b = append(append(b, `,"param":`...), in.Param...)
+	}
+	b = append(b, `,"context":{`...)
+	for _, f := range [...]struct{ key, value string }{
+		{`"user_id":`, in.Context.UserID}, {`"access_key_type":`, in.Context.KeyType}, {`"request_id":`, in.Context.RequestID},
+	} {
+		if f.value == "" {
+			continue
+		}
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+		b = acl.AppendString(append(b, f.key...), f.value)
+	}
+	return append(b, "}}"...), nil
 }
 
 type child struct {

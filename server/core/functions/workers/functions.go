@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 
-	"crema/server/base/fault"
+	"crema/server/core/acl"
 	"crema/server/lambda"
 )
 
@@ -109,13 +109,11 @@ func (call Call) op(name string) raw {
 	return func(ctx context.Context, c *lambda.Call, args json.RawMessage) (json.RawMessage, error) {
 		param := c.Payload
 		if param == nil {
-			var err error
-			if param, err = json.Marshal(struct {
-				Action string          `json:"action"`
-				Args   json.RawMessage `json:"args"`
-			}{name, args}); err != nil {
-				return nil, fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
+			if args == nil {
+				args = json.RawMessage("null")
 			}
+			param = acl.AppendString(append(make([]byte, 0, 64+len(args)), `{"action":`...), name)
+			param = append(append(append(param, `,"args":`...), args...), '}')
 		}
 		return call(ctx, Op, name, param, callerOf(c))
 	}

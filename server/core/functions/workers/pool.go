@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 	"crema/server/base/proc"
 )
@@ -18,6 +19,7 @@ type Pool struct {
 	launcher launcher
 	files    load
 	ids      atomic.Uint64
+	watch    deadline.Watch // of calls whose callers wait
 	numbers  atomic.Int64
 	tasks    sync.WaitGroup
 	stop     chan struct{}
@@ -353,14 +355,14 @@ func (p *Pool) lost(w *worker, cause error) {
 	expected := w.dead || w.retired || p.closed
 	w.dead = true
 	p.remove(w)
-	calls := w.abandon()
+	err := crashed(cause, w)
+	calls := w.abandon(err)
 	p.mu.Unlock()
 	w.process.kill()
 	<-w.process.done
 	if !expected {
 		p.crashed(w, len(calls))
 	}
-	err := crashed(cause, w)
 	for _, c := range calls {
 		c.done <- reply{err: err}
 	}
@@ -387,14 +389,9 @@ func (p *Pool) crashed(w *worker, calls int) {
 }
 
 // abandon takes the calls away from a dead worker.
-func (w *worker) abandon() (calls []*call) {
+func (w *worker) abandon(why error) (calls []*call) {
 	for _, l := range w.lanes {
-		l.mu.Lock()
-		for _, c := range l.calls {
-			calls = append(calls, c)
-		}
-		clear(l.calls)
-		l.mu.Unlock()
+		calls = append(calls, l.abandon(why)...)
 	}
 	return calls
 }

@@ -1,14 +1,17 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"crema/server/base/deadline"
 	"crema/server/base/fault"
 	"crema/server/base/proc"
 )
@@ -58,20 +61,26 @@ type lane struct {
 	conn   *proc.Conn
 	free   bool // of a worker with several lanes; guarded by the pool's mutex
 
-	mu    sync.Mutex
-	calls map[uint64]*call
+	mu     sync.Mutex
+	calls  map[uint64]*call
+	unsent []proc.Frame // of calls that are sent next, together
+	ended  error        // what calls get from now on that were sent, since the worker is dead
 }
 
 // call is one that a worker runs.
 type call struct {
-	id   uint64
-	ctx  context.Context // of its caller
-	done chan reply      // holds one
+	id    uint64
+	ctx   context.Context // of its caller
+	lane  *lane
+	sent  bool           // the worker may have begun it; guarded by the lane's mutex
+	done  chan reply     // holds two: the worker's, and that of the end of ctx
+	watch deadline.Entry // for the end of ctx
 }
 
 type reply struct {
 	result json.RawMessage
 	err    error
+	again  bool // the worker has not begun the call and never will: it is dead or dies
 }
 
 func newWorker(p *Pool, number int64, started process) *worker {
@@ -213,35 +222,69 @@ func (l *lane) action(f proc.Frame) {
 // maxActions is how much a worker may ask of the server at a time.
 const maxActions = 256
 
-// send starts a call. When it was sent, exactly one reply comes. Else the worker is dead or dies, and has not begun the call.
-func (l *lane) send(c *call, in invocation) (sent bool, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
+// send starts a call. Exactly one reply comes, unless it fails. Calls that come at the same time are sent together: that costs
+// the server and the worker half as much.
+func (l *lane) send(c *call, in invocation) error {
+	body, err := in.json()
+	frame := proc.Frame{Type: frameCall, ID: c.id, Body: body}
+	if err = cmp.Or(err, frame.Check()); err != nil {
 		l.worker.pool.release(l)
-		return false, fault.Wrap(err, fault.BadRequest, "workers.bad_argument", "the arguments cannot be written as JSON")
+		return err
 	}
 	l.mu.Lock()
 	l.calls[c.id] = c
+	l.unsent = append(l.unsent, frame)
+	first := len(l.unsent) == 1
 	l.mu.Unlock()
-	err = l.conn.Write(proc.Frame{Type: frameCall, ID: c.id, Body: body}, time.Now().Add(writeLimit))
-	if err == nil {
-		return true, nil
+	if first {
+		if l.worker.shared {
+			runtime.Gosched() // others may have a call too
+		}
+		l.flush()
+	}
+	return nil
+}
+
+// flush sends the calls that have come together. Those that the worker may have got before it died are over.
+func (l *lane) flush() {
+	l.mu.Lock()
+	frames := l.unsent
+	l.unsent = nil
+	l.mu.Unlock()
+	n, err := l.conn.WriteAll(frames, time.Now().Add(writeLimit))
+	if err != nil {
+		l.worker.process.kill() // half of a message may have arrived
 	}
 	l.mu.Lock()
-	_, ours := l.calls[c.id]
-	delete(l.calls, c.id)
+	for _, f := range frames[:n] {
+		if c := l.calls[f.ID]; c != nil {
+			c.sent = true
+		}
+	}
+	ended := l.ended
 	l.mu.Unlock()
-	unwell := !fault.Is(err, "proc.frame_too_large")
-	if unwell {
-		l.worker.process.kill() // half of the message may have arrived
+	for _, f := range frames[n:] {
+		l.finish(f.ID, reply{again: true})
 	}
-	if ours { // else the worker is buried already
-		l.worker.pool.release(l)
+	if ended != nil {
+		for _, f := range frames[:n] {
+			l.finish(f.ID, reply{err: ended})
+		}
 	}
-	if unwell {
-		return false, nil
+}
+
+// abandon takes the calls away that were sent, once the worker is dead. Those that are being sent flush ends.
+func (l *lane) abandon(why error) (calls []*call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = why
+	for id, c := range l.calls {
+		if c.sent {
+			calls = append(calls, c)
+			delete(l.calls, id)
+		}
 	}
-	return false, err
+	return calls
 }
 
 // crashed is what the calls of a dead worker get. They may have done half of their work.

@@ -13,14 +13,16 @@
     socket.write(Buffer.concat([head, body]));
   }
 
-  const socket = new net.Socket({fd: 3, readable: true, writable: true});
+  // What arrives stands in one buffer that the next read overwrites: a new one for each would cost more than a call does.
+  const buffer = Buffer.allocUnsafeSlow(64 << 10);
+  let receive = hello;
+  const socket = new net.Socket({fd: 3, readable: true, writable: true, onread: {buffer, callback: (size) => receive(buffer.subarray(0, size))}});
+  socket.resume();
   let data = Buffer.alloc(0);
-  socket.on('data', hello);
 
   function hello(chunk) {
     data = Buffer.concat([data, chunk]);
     if (data.length < HEADER || data.length < HEADER + data.readUInt32BE(0)) return;
-    socket.off('data', hello);
     const end = HEADER + data.readUInt32BE(0);
     const {sources} = JSON.parse(data.subarray(HEADER, end));
     if (Number(process.versions.node.split('.')[0]) < 18) {
@@ -37,7 +39,8 @@
       }
       return loaded.get(file).exports;
     }
-    embedded('runtime/worker.js').start(socket, data.subarray(end), embedded);
+    receive = embedded('runtime/worker.js').start(socket);
+    if (data.length > end) receive(data.subarray(end));
     send(2, {version: process.versions.node});
   }
 })();

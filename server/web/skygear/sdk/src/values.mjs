@@ -33,7 +33,9 @@ function isPlain(object) {
 }
 
 export function mapValues(object, change) {
-  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
+  const changed = {...object};
+  for (const key of Object.keys(changed)) changed[key] = change(changed[key]);
+  return changed;
 }
 
 // Reference points to a record: new Reference(record) or new Reference('type/key').

@@ -14,54 +14,59 @@ const ACTION_FACTOR = 2 ** 24;
 const calls = new AsyncLocalStorage(); // {id, actions}
 const answers = new Map(); // of actions: who waits
 let socket;
-let corked = false; // frames wait for flush
-let rest = Buffer.alloc(0);
+let waiting = []; // frames that flush sends
+let parts = [], missing = 0; // of a frame that has arrived in part, and the bytes that it needs at least to go on
 
-function start(connection, early) {
+// start takes over the connection, and returns who takes what arrives. That is overwritten afterwards.
+function start(connection) {
   socket = connection;
   stampLines();
-  socket.on('data', receive);
   socket.on('error', () => process.exit(0));
   socket.on('close', () => process.exit(0)); // the server has gone, or wants us gone
   // Work that nobody awaited must not end the calls of others.
   process.on('unhandledRejection', (reason) => console.error('Unhandled rejection:', reason));
-  if (early.length > 0) receive(early);
+  return receive;
 }
 
 function receive(chunk) {
-  let data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
-  while (data.length >= HEADER) {
-    const end = HEADER + data.readUInt32BE(0);
-    if (data.length < end) break;
-    obey(data[4], data.readUInt32BE(6) * 2 ** 32 + data.readUInt32BE(10), data.subarray(HEADER, end));
-    data = data.subarray(end);
+  let data = chunk, at = 0;
+  if (parts.length > 0) {
+    parts.push(Buffer.from(chunk));
+    if ((missing -= chunk.length) > 0) return;
+    data = Buffer.concat(parts);
+    parts = [];
   }
-  rest = data;
+  for (;;) {
+    const end = data.length - at < HEADER ? at + HEADER : at + HEADER + data.readUInt32BE(at);
+    if ((missing = end - data.length) > 0) break;
+    obey(data[at + 4], data.readUInt32BE(at + 6) * 2 ** 32 + data.readUInt32BE(at + 10), data.toString('utf8', at + HEADER, end));
+    at = end;
+  }
+  if (at < data.length) parts = [Buffer.from(data.subarray(at))];
 }
 
 function send(type, id, text) {
-  const length = Buffer.byteLength(text);
-  const frame = Buffer.allocUnsafe(HEADER + length);
-  frame.writeUInt32BE(length, 0);
-  frame[4] = type;
-  frame[5] = 0;
-  frame.writeUInt32BE(Math.floor(id / 2 ** 32), 6);
-  frame.writeUInt32BE(id % 2 ** 32, 10);
-  frame.write(text, HEADER);
-  if (!corked) {
-    corked = true;
-    socket.cork();
-    process.nextTick(flush);
-  }
-  socket.write(frame);
+  if (waiting.length === 0) process.nextTick(flush);
+  waiting.push({type, id, text, length: Buffer.byteLength(text)});
   if (type === ACTION) flush(); // the function may go on without a pause
 }
 
-// flush sends what has come together: calls that ran at once are often done at once.
+// flush sends what has come together in one piece: calls that ran at once are often done at once.
 function flush() {
-  if (!corked) return;
-  corked = false;
-  socket.uncork();
+  if (waiting.length === 0) return;
+  const data = Buffer.allocUnsafe(waiting.reduce((sum, {length}) => sum + HEADER + length, 0));
+  let at = 0;
+  for (const {type, id, text, length} of waiting) {
+    data.writeUInt32BE(length, at);
+    data[at + 4] = type;
+    data[at + 5] = 0;
+    data.writeUInt32BE(Math.floor(id / 2 ** 32), at + 6);
+    data.writeUInt32BE(id % 2 ** 32, at + 10);
+    data.write(text, at + HEADER);
+    at += HEADER + length;
+  }
+  waiting = [];
+  socket.write(data);
 }
 
 function obey(type, id, body) {
@@ -78,20 +83,26 @@ function obey(type, id, body) {
   }
 }
 
-async function run(id, body) {
-  let type = RESULT, text;
+// run runs a call. What a function returns at once is sent at once: promises cost more than all the rest.
+function run(id, body) {
   try {
-    text = JSON.stringify(await dispatch(JSON.parse(body)));
-    if (text === undefined) text = 'null';
-    if (text.length > MAX || text.length > MAX / 3 && Buffer.byteLength(text) > MAX) {
-      throw new Error(`the result has ${text.length} characters, at most ${MAX} bytes are possible`);
-    }
+    const value = dispatch(JSON.parse(body));
+    if (value instanceof Promise) value.then((result) => finish(id, result)).catch((cause) => fail(id, cause));
+    else finish(id, value);
   } catch (cause) {
-    type = ERROR;
-    text = described(cause);
+    fail(id, cause);
   }
-  send(type, id, text);
 }
+
+function finish(id, value) {
+  const text = JSON.stringify(value) ?? 'null';
+  if (text.length > MAX || text.length > MAX / 3 && Buffer.byteLength(text) > MAX) {
+    throw new Error(`the result has ${text.length} characters, at most ${MAX} bytes are possible`);
+  }
+  send(RESULT, id, text);
+}
+
+function fail(id, cause) { send(ERROR, id, described(cause)); }
 
 // described is an error as text. What hangs on it may be anything: a response that knows its request that knows the response.
 function described(cause) {

@@ -98,8 +98,9 @@ function options(context) {
 }
 
 const kinds = {
-  async op({name, param, context}) {
-    return sdk.toJSON(await find('op', name)(sdk.fromJSON(param), options(context)));
+  op({name, param, context}) {
+    const value = find('op', name)(sdk.fromJSON(param), options(context));
+    return typeof value?.then === 'function' ? Promise.resolve(value).then(sdk.toJSON) : sdk.toJSON(value);
   },
   async hook({name, param, context}) {
     const func = find('hook', name), type = registry.hookTypes.get(name);
@@ -133,7 +134,7 @@ async function tell(name, param) {
   }
 }
 
-// dispatch runs one call and gives its result.
+// dispatch runs one call and gives its result, or a promise of it.
 function dispatch(call) {
   return kinds[call.kind](call);
 }
