@@ -52,6 +52,7 @@ var fences = []struct {
 	{"github.com/minio", in("server/core/assets/s3"), "the S3 client only in core/assets/s3"},
 	{"github.com/coder/websocket", under("server/web", "server/e2e"), "websocket only under web/"},
 	{"github.com/go-chi", under("server/web", "server/app", "server/e2e"), "chi only under web/ and in app"},
+	{"github.com/go-json-experiment", in("server/base/jsonfast"), "use base/jsonfast, or encoding/json"},
 	{"github.com/fsnotify", in("server/base/watch"), "fsnotify only in base/watch"},
 	{"github.com/sideshow/apns2", in("server/core/push/apns"), "apns2 only in core/push/apns; use push.Sender"},
 	{"golang.org/x/oauth2", in("server/core/push/fcm"), "oauth2 only in core/push/fcm; use push.Sender"},

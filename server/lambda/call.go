@@ -16,7 +16,13 @@ type Call struct {
 	Payments  Payments
 	Log       *slog.Logger
 	Payload   json.RawMessage // the whole body of a request of Skygear's wire, for functions made with Raw; else nil
+
+	decode func(text []byte, v any) error
 }
+
+// DecodeWith sets how arguments become the input of a function made with Op, as the server does: in the way and with the errors of
+// json.Unmarshal, which is used otherwise.
+func (c *Call) DecodeWith(decode func(text []byte, v any) error) { c.decode = decode }
 
 // Actor is who called.
 type Actor struct {

@@ -40,8 +40,12 @@ func Timeout(d time.Duration) Option { return func(f *Function) { f.Timeout = d 
 func Op[In, Out any](name string, fn func(context.Context, *Call, In) (Out, error), opts ...Option) Function {
 	f := Function{Name: name, In: reflect.TypeFor[In]()}
 	f.Run = func(ctx context.Context, c *Call, args json.RawMessage) (any, error) {
+		decode := json.Unmarshal
+		if c != nil && c.decode != nil {
+			decode = c.decode
+		}
 		var in In
-		if err := json.Unmarshal(args, &in); err != nil {
+		if err := decode(args, &in); err != nil {
 			return nil, &ArgumentsError{Err: err}
 		}
 		return fn(ctx, c, in)

@@ -11,6 +11,7 @@ import (
 
 	"crema/server/base/deadline"
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/base/telemetry"
 	"crema/server/core/acl"
 	"crema/server/lambda"
@@ -162,6 +163,7 @@ func (r *run) newCall(ctx context.Context) *lambda.Call {
 		Payments:  c.Payments(actor),
 		Log:       slog.New(&r.log),
 	}
+	r.call.DecodeWith(jsonfast.Unmarshal)
 	if r.function.AnyArgs {
 		r.call.Payload = payload(ctx)
 	}

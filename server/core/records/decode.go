@@ -11,13 +11,14 @@ import (
 	"unicode/utf8"
 
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/core/acl"
 	"crema/server/core/schema"
 )
 
 // DecodeRecord reads one record in its wire form. It fails with an Invalid error that names the field.
 func DecodeRecord(raw []byte) (*Record, error) {
-	if !json.Valid(raw) {
+	if !jsonfast.Valid(raw) {
 		return nil, fault.Argument("records.bad_json", "records", "the record is not valid JSON")
 	}
 	item := decodeItem(strings.TrimSpace(string(raw)), likelyFields)
@@ -31,7 +32,7 @@ func DecodeRecord(raw []byte) (*Record, error) {
 // out, as a save leaves them out. It fails like DecodeRecord.
 func DecodeFields(raw []byte) ([]Field, error) {
 	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 || raw[0] != '{' || !json.Valid(raw) {
+	if len(raw) == 0 || raw[0] != '{' || !jsonfast.Valid(raw) {
 		return nil, fault.New(fault.BadRequest, "records.not_an_object", "the fields must be a JSON object")
 	}
 	d := recordDecoder{rec: &Record{}}

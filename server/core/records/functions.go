@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/core/acl"
 	"crema/server/lambda"
 )
@@ -189,7 +190,7 @@ func valueFromFunction(field string, value any) (any, error) {
 		}
 		return Reference{typ, key}, nil
 	case json.RawMessage:
-		if !json.Valid(v) {
+		if !jsonfast.Valid(v) {
 			return nil, badValue(field, "is not valid JSON")
 		}
 		return JSON(v), nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/core/acl"
 )
 
@@ -25,7 +26,7 @@ func DecodeParams(body []byte) (p Params, ok bool) {
 		return p, true
 	case body[0] != '{':
 		return nil, false
-	case !json.Valid(body): // something may follow the object
+	case !jsonfast.Valid(body): // something may follow the object
 		var first json.RawMessage
 		if json.NewDecoder(bytes.NewReader(body)).Decode(&first) != nil {
 			return nil, false

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/core/acl"
 )
 
@@ -66,7 +67,7 @@ type invocation struct {
 
 // json is the invocation as it is sent. Param must be JSON and nothing behind it: it could name another caller.
 func (in invocation) json() ([]byte, error) {
-	if len(in.Param) > 0 && !json.Valid(in.Param) {
+	if len(in.Param) > 0 && !jsonfast.Valid(in.Param) {
 		return nil, fault.New(fault.BadRequest, "workers.bad_argument", "the arguments are no JSON")
 	}
 	b := append(make([]byte, 0, 160+len(in.Param)), `{"kind":`...)

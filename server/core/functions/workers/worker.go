@@ -13,6 +13,7 @@ import (
 
 	"crema/server/base/deadline"
 	"crema/server/base/fault"
+	"crema/server/base/jsonfast"
 	"crema/server/base/proc"
 )
 
@@ -154,7 +155,7 @@ func (l *lane) read() {
 
 // checked refuses results that are no JSON: clients would get them as they are.
 func checked(result []byte) reply {
-	if !json.Valid(result) {
+	if !jsonfast.Valid(result) {
 		return reply{err: fault.New(fault.Internal, "workers.bad_result", "the function's result is no JSON")}
 	}
 	return reply{result: result}
