@@ -172,11 +172,11 @@ func (w *world) lastWave(from int) {
 }
 
 // lostRefund asks for a refund of which the provider never hears, so that a server has to send it later. Any payment in the
-// ledger will do: on a busy machine no shopper may have waited long enough to be told of one.
+// ledger will do, of which nothing was asked back: on a busy machine no shopper may have waited long enough to be told of one.
 func (w *world) lostRefund(ctx context.Context) {
 	for _, p := range w.history.purchases() {
 		var id string
-		if w.db.Get(ctx, &id, findPayment+` AND p.amount_refunded = 0`, p.email) == nil {
+		if w.db.Get(ctx, &id, findPayment+` AND NOT EXISTS (SELECT FROM app._refund r WHERE r.payment_id = p.id)`, p.email) == nil {
 			w.refundOnce(ctx, p, id, 0)
 			return
 		}
@@ -242,6 +242,9 @@ func (w *world) settle(ctx context.Context) error {
 
 // dieInRefund lets a server die when the provider has answered to a refund that was open.
 func (w *world) dieInRefund(ctx context.Context) error {
+	if _, err := w.db.Exec(ctx, endRefundLeases, false); err != nil { // of all: it may be the only one that would be held back
+		return err
+	}
 	c, err := w.launch("refund-reply")
 	if err != nil {
 		return err
