@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 const (
 	socketFD = 3
 	readyFD  = 4 // the child writes when it serves
-	holdFD   = 5 // ends when another has taken over or the parent has ended
+	holdFD   = 5 // one byte when another has taken over; its end alone when the parent has ended
 
 	variable = "CREMA_DEV_CHILD" // since when its first page is waited for, in nanoseconds; 0: another one serves
 )
@@ -125,7 +126,8 @@ func (c *child) await(ctx context.Context) error {
 
 // leave lets the child end what it has begun, until ctx ends.
 func (c *child) leave(ctx context.Context) {
-	_ = c.hold.Close() // it only says something by being closed
+	_, _ = c.hold.Write([]byte{1}) // who does not hear it has ended
+	_ = c.hold.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) })()
 	c.end(leaveLimit)
 }
@@ -163,7 +165,7 @@ type Inheritance struct {
 	Since    time.Time // of the first: when the parent was started
 	ready    *os.File
 	hold     *os.File
-	parent   int
+	orphaned atomic.Bool
 }
 
 // Inherited returns what a parent has handed on, nil when there is none. Call it once, before anything is started.
@@ -183,31 +185,23 @@ func Inherited() (*Inheritance, error) {
 		return nil, fault.Wrap(err, fault.Internal, "rebuild.no_socket", "the parent has left no socket; unset %s", variable)
 	}
 	return &Inheritance{
-		Listener: l, First: since != 0, Since: time.Unix(0, since), ready: os.NewFile(readyFD, "ready"), hold: os.NewFile(holdFD, "hold"), parent: os.Getppid(),
+		Listener: l, First: since != 0, Since: time.Unix(0, since), ready: os.NewFile(readyFD, "ready"), hold: os.NewFile(holdFD, "hold"),
 	}, nil
 }
 
 // Ready tells the parent that requests are answered.
 func (i *Inheritance) Ready() { _, _ = i.ready.Write([]byte{1}) } // without a parent, over is closed
 
-// Orphaned says, once Over is closed, that the parent has ended: nobody has taken over. A process that ends closes its files first and
-// leaves its children a moment later.
-func (i *Inheritance) Orphaned() bool {
-	for range 10 {
-		if os.Getppid() != i.parent {
-			return true
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return false
-}
-
 // Over is closed when another program has taken over, or the parent has ended.
 func (i *Inheritance) Over() <-chan struct{} {
 	over := make(chan struct{})
 	go func() {
-		_, _ = i.hold.Read(make([]byte, 1)) // nothing is ever written
+		n, _ := i.hold.Read(make([]byte, 1))
+		i.orphaned.Store(n == 0)
 		close(over)
 	}()
 	return over
 }
+
+// Orphaned says, once Over is closed, that the parent has ended: nobody has taken over.
+func (i *Inheritance) Orphaned() bool { return i.orphaned.Load() }

@@ -123,7 +123,13 @@ func (w *world) startDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w.url = w.database.URL(cluster.Database)
+	url := w.database.URL(cluster.Database)
+	if w.url != "" && w.url != url { // many read it meanwhile
+		return fmt.Errorf("the database moved from %s to %s", w.url, url)
+	}
+	if w.url == "" {
+		w.url = url
+	}
 	return nil
 }
 

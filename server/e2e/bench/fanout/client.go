@@ -34,12 +34,32 @@ func dial(ctx context.Context, addr, path, channel string, number int) (net.Conn
 		return nil, err
 	}
 	want := `{"channel":"` + own + `","data":0}`
-	echo := make([]byte, 2+len(want))
-	if _, err := io.ReadFull(conn, echo); err != nil || string(echo[2:]) != want {
+	echo, err := firstText(conn)
+	if err != nil || echo != want {
 		_ = conn.Close()
 		return nil, fmt.Errorf("socket %d heard %q of itself: %w", number, echo, err)
 	}
 	return conn, conn.SetDeadline(noDeadline)
+}
+
+// firstText is the first short text that comes. On a busy machine the server may ask before whether anybody is there.
+func firstText(conn net.Conn) (string, error) {
+	for {
+		var head [2]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			return "", err
+		}
+		text := make([]byte, head[1])
+		if _, err := io.ReadFull(conn, text); err != nil {
+			return "", err
+		}
+		if head[0]&15 != opPing {
+			return string(text), nil
+		}
+		if _, err := conn.Write(frame(opPong, text)); err != nil {
+			return "", err
+		}
+	}
 }
 
 func shake(conn net.Conn, path string) error {
