@@ -235,16 +235,20 @@ func (l *lane) send(c *call, in invocation) error {
 	l.mu.Lock()
 	l.calls[c.id] = c
 	l.unsent = append(l.unsent, frame)
-	first := len(l.unsent) == 1
+	n, all := len(l.unsent), len(l.calls)
 	l.mu.Unlock()
-	if first {
-		if l.worker.shared {
-			runtime.Gosched() // others may have a call too
-		}
+	if n == 1 && l.worker.shared {
+		runtime.Gosched() // others may have a call too
+	}
+	if n == 1 || n >= someCalls && 2*n >= all {
 		l.flush()
 	}
 	return nil
 }
+
+// someCalls are enough to be sent when half of the calls wait for it: else the server and the worker would take turns, where they
+// could work side by side.
+const someCalls = 4
 
 // flush sends the calls that have come together. Those that the worker may have got before it died are over.
 func (l *lane) flush() {
@@ -252,6 +256,9 @@ func (l *lane) flush() {
 	frames := l.unsent
 	l.unsent = nil
 	l.mu.Unlock()
+	if len(frames) == 0 { // somebody else has sent them
+		return
+	}
 	n, err := l.conn.WriteAll(frames, time.Now().Add(writeLimit))
 	if err != nil {
 		l.worker.process.kill() // half of a message may have arrived
