@@ -27,7 +27,7 @@ export CREMA_TEST_COUNTS=$tmp/counts
 side_by_side=$((2 * $(getconf _NPROCESSORS_ONLN)))
 run_tests() {
   "$tmp/withpg" "$tmp/gotestsum" --format standard-quiet --hide-summary skipped \
-    --post-run-command "$tmp/count" -- -race -timeout 10m -p "$side_by_side" -vet=off -ldflags=-w "$@" || touch "$tmp/failed"
+    --post-run-command "$tmp/count" -- -race -timeout 14m -p "$side_by_side" -vet=off -ldflags=-w "$@" || touch "$tmp/failed"
 }
 
 if [ $# -gt 0 ]; then

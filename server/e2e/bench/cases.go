@@ -109,7 +109,9 @@ func (b *bench) prepare(ctx context.Context, o options) ([]benchCase, error) {
 	return append(cases,
 		benchCase{name: "the file, gzip taken", ours: ours(gzip), floor: floor(gzip)},
 		benchCase{name: "the file, br taken", ours: ours(br), floor: floor(br)},
-		batch, flushed,
+		batch,
+		benchCase{name: "100 at once, bare handler", ours: target{b.floor, save("/saves", 100), 100}, floor: floor(save("/save", 1))},
+		flushed,
 	), nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	_ "github.com/lib/pq" // the floor is measured with the bare driver
+	"github.com/lib/pq" // the floor is measured with the bare driver
 )
 
 // The floor's own environment.
@@ -25,13 +25,18 @@ const (
 	insertSale = `INSERT INTO floor.sale
 		(_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by, email, product, price, paid, sold_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+	insertSales = `INSERT INTO floor.sale
+		(_id, _database_id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by, email, product, price, paid, sold_at)
+		SELECT id, '', $1, access, $2, $1, $2, $1, email, product, price, paid, sold_at
+		FROM unnest($3::text[], $4::jsonb[], $5::text[], $6::text[], $7::float8[], $8::bool[], $9::timestamp[])
+			AS new(id, access, email, product, price, paid, sold_at)`
 	selectBeans = `SELECT _id, _owner_id, _access, _created_at, _created_by, _updated_at, _updated_by,
 		name, organic, price, roasted_at, roaster, shelf FROM floor.bean WHERE shelf = $1 LIMIT 50`
 )
 
 // floor is the handlers that somebody would write who needs nothing else than this one answer.
 type floor struct {
-	insert, query *sql.Stmt
+	insert, insertAll, query *sql.Stmt
 }
 
 // runFloor serves the floor until it is killed.
@@ -61,14 +66,14 @@ func newFloor(url, site string) (http.Handler, error) {
 		return r, err
 	}
 	var f floor
-	if f.insert, err = db.Prepare(insertSale); err != nil {
-		return nil, err
-	}
-	if f.query, err = db.Prepare(selectBeans); err != nil {
-		return nil, err
+	for text, into := range map[string]**sql.Stmt{insertSale: &f.insert, insertSales: &f.insertAll, selectBeans: &f.query} {
+		if *into, err = db.Prepare(text); err != nil {
+			return nil, err
+		}
 	}
 	r.Post("/lambda/echo", handle(echo))
 	r.Post("/save", handle(f.save))
+	r.Post("/saves", handle(f.saveAll))
 	r.Post("/query", handle(f.find))
 	r.Handle("/static/*", http.StripPrefix("/static/", http.FileServer(http.Dir(site))))
 	return r, nil
@@ -138,6 +143,26 @@ func (f *floor) save(r *http.Request, in saveBody) ([]sale, error) {
 		return nil, fmt.Errorf("%d records", len(in.Records))
 	}
 	return insertOne(r.Context(), f.insert, in.Records[0], owner)
+}
+
+// saveAll saves many sales by one statement.
+func (f *floor) saveAll(r *http.Request, in saveBody) ([]sale, error) {
+	var (
+		ids, access, emails, products []string
+		prices                        []float64
+		paid                          []bool
+		sold                          []time.Time
+	)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	for i := range in.Records {
+		s := &in.Records[i]
+		ids, access, emails, products = append(ids, s.ID[len("sale/"):]), append(access, string(s.Access)), append(emails, s.Email), append(products, s.Product)
+		prices, paid, sold = append(prices, s.Price), append(paid, s.Paid), append(sold, s.SoldAt.Date)
+		s.Type, s.Owner, s.CreatedBy, s.UpdatedBy, s.CreatedAt, s.UpdatedAt = "record", owner, owner, owner, now, now
+	}
+	_, err := f.insertAll.ExecContext(r.Context(), owner, now, pq.Array(ids), pq.Array(access), pq.Array(emails), pq.Array(products),
+		pq.Array(prices), pq.Array(paid), pq.Array(sold))
+	return in.Records, err
 }
 
 func insertOne(ctx context.Context, insert *sql.Stmt, s sale, owner string) ([]sale, error) {

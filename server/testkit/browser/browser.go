@@ -20,7 +20,7 @@ var candidates = []string{
 }
 
 // limit ends a browser that hangs, and with it the test.
-const limit = 2 * time.Minute
+const limit = 5 * time.Minute
 
 // Find returns the browser's path, or "" when this machine has none. The variable CHROME overrides the search.
 func Find() string {
