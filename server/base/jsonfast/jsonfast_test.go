@@ -48,7 +48,6 @@ type all struct {
 	Texts   map[named]*[]base `json:"texts"`
 	Left    int               `json:"-"`
 	Zero    int               `json:"zero,omitzero"`
-	hidden  int
 }
 
 // Deep is embedded.
