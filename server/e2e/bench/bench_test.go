@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 // The program must not rot. Its numbers are for a machine that does nothing else.
 func TestRun_Quick(t *testing.T) {
 	t.Parallel()
-	o := options{root: testkit.Root()}.quick()
+	o := options{root: testkit.Root(), binary: testkit.Binary(t)}.quick()
 	var out strings.Builder
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestRun_Quick(t *testing.T) {
 
 func TestRun_QuickPayments(t *testing.T) {
 	t.Parallel()
-	o := options{root: testkit.Root(), payments: true}.quick()
+	o := options{root: testkit.Root(), binary: testkit.Binary(t), payments: true}.quick()
 	var out strings.Builder
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func TestRun_QuickPayments(t *testing.T) {
 
 func TestRun_QuickWire(t *testing.T) {
 	t.Parallel()
-	o := options{root: testkit.Root(), wire: true}.quick()
+	o := options{root: testkit.Root(), binary: testkit.Binary(t), wire: true}.quick()
 	var out strings.Builder
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestRun_QuickWire(t *testing.T) {
 
 func TestRun_QuickPubsub(t *testing.T) {
 	t.Parallel()
-	o := options{root: testkit.Root(), pubsub: true}.quick()
+	o := options{root: testkit.Root(), binary: testkit.Binary(t), pubsub: true}.quick()
 	var out strings.Builder
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestRun_QuickPubsub(t *testing.T) {
 
 func TestRun_QuickFunctions(t *testing.T) {
 	t.Parallel()
-	o := options{root: testkit.Root(), functions: true}.quick()
+	o := options{root: testkit.Root(), binary: testkit.Binary(t), functions: true}.quick()
 	var out strings.Builder
 	if err := run(t.Context(), o, &out); err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ import (
 // options are what the command line says.
 type options struct {
 	root        string // of the repository
+	binary      string // of the server; "": it is built
 	rounds      int    // of each side, for each case and number of connections
 	round       time.Duration
 	connections []int

@@ -83,6 +83,7 @@ type bench struct {
 	dir         string
 	cluster     *cluster.Cluster
 	profile     string
+	binary      string // of the server; "": it has to be built
 }
 
 // server is one of the two processes under load.
@@ -96,7 +97,7 @@ const appJSON = `{"name":"bench","pubsub":{"sockets_per_address":100000}}`
 
 // start makes the database and both servers. What it returns has to be stopped in any case.
 func start(ctx context.Context, o options) (*bench, error) {
-	b := &bench{profile: o.profile}
+	b := &bench{profile: o.profile, binary: o.binary}
 	var err error
 	if b.dir, err = os.MkdirTemp("/tmp", "crema-bench-"); err != nil { // a short path, for the sake of the socket
 		return b, err
@@ -134,6 +135,9 @@ func (b *bench) startServer(ctx context.Context, root string, more ...string) er
 }
 
 func (b *bench) build(ctx context.Context, root string) (string, error) {
+	if b.binary != "" {
+		return b.binary, nil
+	}
 	binary := filepath.Join(b.dir, "crema")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "./server")
 	cmd.Dir = root
