@@ -21,9 +21,11 @@ func LockMigrations(ctx context.Context, tx *Tx) error {
 	return err
 }
 
-// HasHistory says whether migrations have run on the app's schema, or have begun to.
+// HasHistory says whether migrations have run on the app's schema, or have begun to. It reads the catalogue as the statement sees
+// it: to_regclass may answer from what the connection knew before it waited for LockMigrations.
 func (db *DB) HasHistory(ctx context.Context, q Querier) (known bool, err error) {
-	err = q.Get(ctx, &known, "SELECT to_regclass($1) IS NOT NULL", db.schema.SQL()+"._migration")
+	err = q.Get(ctx, &known, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = '_migration')`, string(db.schema))
 	return known, err
 }
 
