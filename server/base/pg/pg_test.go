@@ -284,3 +284,36 @@ func TestSearch_IsPlannedForItsArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestHasHistory_SeesWhatOthersDidMeanwhile(t *testing.T) {
+	t.Parallel()
+	url := testkit.DatabaseURL(t)
+	open := func() *pg.DB {
+		db, err := pg.Open(t.Context(), pg.Config{URL: url, Schema: "app", MaxConns: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+	db, other := open(), open()
+	if _, err := other.Exec(t.Context(), "CREATE SCHEMA app"); err != nil {
+		t.Fatal(err)
+	}
+	err := db.Tx(t.Context(), func(ctx context.Context, tx *pg.Tx) error {
+		for _, want := range []bool{false, true} {
+			if known, err := db.HasHistory(ctx, tx); err != nil || known != want {
+				t.Errorf("%v, %v; want %v", known, err, want)
+			}
+			if !want {
+				if _, err := other.Exec(ctx, "CREATE TABLE app._migration ()"); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
