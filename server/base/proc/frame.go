@@ -121,7 +121,7 @@ func (c *Conn) WriteAll(frames []Frame, deadline time.Time) (sent int, err error
 		if c.out = b; cap(b) > piece {
 			c.out = nil
 		}
-		written, err := c.send(b, deadline)
+		written, err := c.send(b, deadline, nil)
 		if err != nil {
 			return sent + whole(frames[sent:sent+n], written), err
 		}
@@ -151,11 +151,16 @@ func (f Frame) append(b []byte) []byte {
 	return append(b, f.Body...)
 }
 
-func (c *Conn) send(b []byte, deadline time.Time) (written int, err error) {
-	if err := c.conn.SetWriteDeadline(deadline); err != nil {
-		return 0, fmt.Errorf("write to a child process: %w", err)
+func (c *Conn) send(b []byte, deadline time.Time, rights []byte) (written int, err error) {
+	if err = c.conn.SetWriteDeadline(deadline); err == nil && rights != nil {
+		written, _, err = c.conn.WriteMsgUnix(b, rights, nil)
 	}
-	if written, err = c.conn.Write(b); err != nil {
+	if err == nil && written < len(b) {
+		var n int
+		n, err = c.conn.Write(b[written:])
+		written += n
+	}
+	if err != nil {
 		return written, fmt.Errorf("write to a child process: %w", err)
 	}
 	return written, nil
@@ -172,18 +177,8 @@ func (c *Conn) WriteFiles(f Frame, deadline time.Time, files ...*os.File) error 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := f.append(nil)
-	if err := c.conn.SetWriteDeadline(deadline); err != nil {
-		return fmt.Errorf("write to a child process: %w", err)
-	}
-	n, _, err := c.conn.WriteMsgUnix(b, syscall.UnixRights(fds...), nil)
-	if err == nil && n < len(b) {
-		_, err = c.conn.Write(b[n:])
-	}
-	if err != nil {
-		return fmt.Errorf("write to a child process: %w", err)
-	}
-	return nil
+	_, err := c.send(f.append(nil), deadline, syscall.UnixRights(fds...))
+	return err
 }
 
 // Read returns the next frame. Its body is the caller's. io.EOF says that the child has closed its end.

@@ -124,11 +124,10 @@ func (w *world) startDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	url := w.database.URL(cluster.Database)
-	if w.url != "" && w.url != url { // many read it meanwhile
-		return fmt.Errorf("the database moved from %s to %s", w.url, url)
-	}
 	if w.url == "" {
 		w.url = url
+	} else if w.url != url { // many read it meanwhile
+		return fmt.Errorf("the database moved from %s to %s", w.url, url)
 	}
 	return nil
 }
