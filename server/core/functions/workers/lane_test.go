@@ -35,6 +35,10 @@ func TestLane_CallsOfADyingWorkerEndOnce(t *testing.T) {
 		go func() { defer close(read); w.lanes[0].read() }()
 
 		large, _ := json.Marshal(strings.Repeat("x", 20000*(dies%2))) // so that a batch does not fit the socket
+		var begun map[uint64]bool
+		if dies == 0 { // it is dead before the first call
+			begun = <-got
+		}
 		var mu sync.Mutex
 		again := map[uint64]bool{}
 		var calls sync.WaitGroup
@@ -56,9 +60,12 @@ func TestLane_CallsOfADyingWorkerEndOnce(t *testing.T) {
 		}
 		calls.Wait()
 		<-read
-		for id := range <-got {
-			if again[id] {
-				t.Errorf("call %d has begun, and is sent to another worker", id)
+		if dies > 0 {
+			begun = <-got
+		}
+		for id, goesOn := range again {
+			if goesOn && begun[id] || !goesOn && dies == 0 {
+				t.Errorf("dies after %d: call %d has begun: %v, and is sent to another worker: %v", dies, id, begun[id], goesOn)
 			}
 		}
 		if len(w.lanes[0].calls) > 0 {
