@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,10 @@ type tab struct {
 	ctx context.Context
 }
 
-// open starts a browser on an address and fails the test on any exception that a page leaves uncaught.
+// TestMain lets all tests share a browser.
+func TestMain(m *testing.M) { os.Exit(browser.Main(m)) }
+
+// open shows an address in a tab and fails the test on any exception that a page leaves uncaught.
 func open(t *testing.T, address string) *tab {
 	t.Helper()
 	b := &tab{t: t, ctx: browser.New(t)}

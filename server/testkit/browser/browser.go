@@ -3,12 +3,15 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -35,7 +38,19 @@ func Find() string {
 	return ""
 }
 
-// New starts a browser with one blank tab and returns the context that chromedp's actions run in. It ends after two minutes.
+// shared is the browser of all tests of a process that Main runs.
+var shared *process
+
+// Main runs the tests of a package, from its TestMain, with one browser for all of them: to start one costs more than
+// most tests do. Each gets a tab of its own. They share cookies, so what sets one must end it; storage and cache
+// belong to origins, and each test's server is one. It returns the exit code.
+func Main(m *testing.M) int {
+	shared = &process{}
+	defer shared.stop()
+	return m.Run()
+}
+
+// New opens a blank tab and returns the context that chromedp's actions run in. It ends after limit.
 // Without a browser the test is skipped, but fails where the variable CI is set: there a skip would hide what broke.
 func New(t testing.TB) context.Context {
 	t.Helper()
@@ -45,25 +60,72 @@ func New(t testing.TB) context.Context {
 // Within is New with another limit of time.
 func Within(t testing.TB, limit time.Duration) context.Context {
 	t.Helper()
-	path := Find()
-	if path == "" {
+	if Find() == "" {
 		missing(t)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), limit)
-	ctx, release := chromedp.NewExecAllocator(ctx, flags(path, profile(t))...)
-	ctx, closeTab := chromedp.NewContext(ctx, chromedp.WithErrorf(t.Logf))
+	p := shared
+	if p == nil {
+		p = &process{}
+		t.Cleanup(p.stop)
+	}
+	root, err := p.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(root, limit)
+	ctx, closeTab := chromedp.NewContext(ctx, chromedp.WithNewWindow(false))
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
-			t.Logf("closing the browser: %v", err)
+			t.Logf("closing the tab: %v", err)
 		}
 		closeTab()
-		release()
 		stop()
 	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
+	// Tabs of other tests may be open before this one, and each page shall believe that it is seen and has the focus.
+	_, err = chromedp.Call(ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	if err != nil {
+		t.Fatalf("open a tab: %v", err)
 	}
 	return ctx
+}
+
+// process is a browser, started by whoever needs it first.
+type process struct {
+	mu      sync.Mutex
+	profile string
+	ctx     context.Context
+	release context.CancelFunc
+}
+
+func (p *process) start() (context.Context, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx != nil {
+		return p.ctx, nil
+	}
+	var err error
+	if p.profile, err = os.MkdirTemp("", "crema-browser-"); err != nil {
+		return nil, err
+	}
+	var ctx context.Context
+	ctx, p.release = chromedp.NewExecAllocator(context.Background(), flags(Find(), p.profile)...)
+	ctx, _ = chromedp.NewContext(ctx) // release ends it
+	if err := chromedp.Do(ctx); err != nil {
+		return nil, fmt.Errorf("start %s: %w", Find(), err)
+	}
+	p.ctx = ctx
+	return ctx, nil
+}
+
+// stop closes the browser and waits for its end, since its helpers write into the profile until then.
+func (p *process) stop() {
+	if p.ctx != nil {
+		_ = chromedp.Cancel(p.ctx) // release kills what did not close
+	}
+	if p.release != nil {
+		p.release()
+	}
+	_ = os.RemoveAll(p.profile) // of a test; in a folder that is swept
 }
 
 func missing(t testing.TB) {
@@ -75,27 +137,13 @@ func missing(t testing.TB) {
 	t.Skip(text)
 }
 
-// profile is not t.TempDir: the browser's helpers may still write into it for a moment, which would fail the test.
-func profile(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "crema-browser-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Logf("the browser's profile stays behind: %v", err)
-		}
-	})
-	return dir
-}
-
 func flags(path, profile string) []chromedp.ExecAllocatorOption {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(profile),
 		chromedp.WindowSize(1280, 900),
 		chromedp.DisableGPU,
+		chromedp.Flag("force-prefers-reduced-motion", true), // a processor draws each frame here
 		chromedp.Flag("disable-quic", true),
 		// A page that comes back without loading escapes chromedp's sight; tests play its pageshow event instead.
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache"),
