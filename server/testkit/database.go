@@ -115,18 +115,23 @@ func findServer() (string, error) {
 	return c.URL("postgres"), nil
 }
 
-func administer(fn func(context.Context, *pg.DB) error) error {
+// administrator is the connection that makes and drops databases. It stays, since PostgreSQL takes longer to accept
+// one than to answer, and ends with the process.
+var administrator = sync.OnceValues(func() (*pg.DB, error) {
 	u, err := server()
+	if err != nil {
+		return nil, err
+	}
+	return pg.Open(context.Background(), pg.Config{URL: u, Schema: "public", MaxConns: 2})
+})
+
+func administer(fn func(context.Context, *pg.DB) error) error {
+	db, err := administrator()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	db, err := pg.Open(ctx, pg.Config{URL: u, Schema: "public", MaxConns: 1})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
 	return fn(ctx, db)
 }
 

@@ -22,6 +22,14 @@ func main() {
 	os.Exit(code)
 }
 
+// place is the folder for temporary things, unless its path is so long, as on macOS, that that of a socket in it would not fit.
+func place() string {
+	if dir := os.TempDir(); len(dir) < 40 {
+		return dir
+	}
+	return "/tmp"
+}
+
 func run(args []string) (int, error) {
 	if len(args) == 0 {
 		return 1, fmt.Errorf("usage: withpg COMMAND [ARGUMENT ...]")
@@ -29,7 +37,7 @@ func run(args []string) (int, error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, os.Environ()
 	if os.Getenv("CREMA_TEST_DATABASE_URL") == "" {
-		dir, err := os.MkdirTemp("/tmp", "crema-pg-") // a short path, for the sake of the socket
+		dir, err := os.MkdirTemp(place(), "crema-pg-")
 		if err != nil {
 			return 1, err
 		}
