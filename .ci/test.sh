@@ -50,7 +50,7 @@ else
   for module in stripejudge s3; do
     { (cd "server/e2e/$module" && run_tests ./...) || touch "$tmp/failed"; } >"$tmp/$module.log" 2>&1 &
   done
-  run_tests ./...
+  run_tests ./server/e2e ./... # the longest first
   wait
   cat "$tmp/stripejudge.log" "$tmp/s3.log"
 fi
