@@ -252,7 +252,7 @@ func (a *App) serve(context.Context) error {
 		a.dev.serve(a.server)
 	}
 	go func() {
-		if err := a.server.Serve(a.listener); err != nil && !errors.Is(err, http.ErrServerClosed) && !a.dev.drains() {
+		if err := a.server.Serve(web.Patient(a.listener)); err != nil && !errors.Is(err, http.ErrServerClosed) && !a.dev.drains() {
 			a.failed <- fault.Wrap(err, fault.Internal, "app.serve", "the server stopped listening")
 		}
 	}()

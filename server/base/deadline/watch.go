@@ -2,6 +2,7 @@ package deadline
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -12,6 +13,15 @@ const tick = 50 * time.Millisecond
 // Watch tells when time is up. The zero Watch is ready and safe for concurrent use; it needs no
 // stopping, since it sleeps while it watches nothing.
 type Watch struct {
+	near sync.Pool // of *lane: the one that this processor has used last
+	mu   sync.Mutex
+	all  []*lane
+	next int
+}
+
+// lane is the part of a watch that one processor uses, mostly. One list for all would have them wait for each other
+// twice per entry.
+type lane struct {
 	mu    sync.Mutex
 	first *Entry
 	timer *time.Timer
@@ -26,6 +36,7 @@ type Entry struct {
 	at         time.Time
 	ctx        context.Context // instead of at
 	who        Expirer
+	lane       *lane // nil until it was added
 	prev, next *Entry
 	listed     bool
 }
@@ -43,39 +54,63 @@ func (w *Watch) AddContext(e *Entry, ctx context.Context, who Expirer) {
 }
 
 func (w *Watch) add(e *Entry) {
+	l, _ := w.near.Get().(*lane)
+	if l == nil {
+		l = w.any()
+	}
+	e.lane = l
+	l.add(e)
+	w.near.Put(l)
+}
+
+// any is for a processor whose lane is in use, or was forgotten by the pool.
+func (w *Watch) any() *lane {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.all) < runtime.GOMAXPROCS(0) {
+		w.all = append(w.all, &lane{})
+	}
+	w.next++
+	return w.all[w.next%len(w.all)]
+}
+
+func (l *lane) add(e *Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	e.listed = true
-	if e.next = w.first; e.next != nil {
+	if e.next = l.first; e.next != nil {
 		e.next.prev = e
 	}
-	w.first = e
-	if w.awake {
+	l.first = e
+	if l.awake {
 		return
 	}
-	w.awake = true
-	if w.timer == nil {
-		w.timer = time.AfterFunc(tick, w.sweep)
+	l.awake = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(tick, l.sweep)
 	} else {
-		w.timer.Reset(tick)
+		l.timer.Reset(tick)
 	}
 }
 
 // Remove says whether e was still watched. If not, Expire has been called or is about to be.
 func (w *Watch) Remove(e *Entry) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.unlink(e)
+	if e.lane == nil {
+		return false
+	}
+	e.lane.mu.Lock()
+	defer e.lane.mu.Unlock()
+	return e.lane.unlink(e)
 }
 
-func (w *Watch) unlink(e *Entry) bool {
+func (l *lane) unlink(e *Entry) bool {
 	if !e.listed {
 		return false
 	}
 	if e.prev != nil {
 		e.prev.next = e.next
 	} else {
-		w.first = e.next
+		l.first = e.next
 	}
 	if e.next != nil {
 		e.next.prev = e.prev
@@ -91,19 +126,19 @@ func (e *Entry) over(now time.Time) bool {
 	return !now.Before(e.at)
 }
 
-func (w *Watch) sweep() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (l *lane) sweep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	for e := w.first; e != nil; {
+	for e := l.first; e != nil; {
 		next := e.next
 		if e.over(now) {
-			w.unlink(e)
+			l.unlink(e)
 			go e.who.Expire() // may write to a client that does not read
 		}
 		e = next
 	}
-	if w.awake = w.first != nil; w.awake {
-		w.timer.Reset(tick)
+	if l.awake = l.first != nil; l.awake {
+		l.timer.Reset(tick)
 	}
 }

@@ -45,8 +45,10 @@ func TestWatch_CallsOnceAtOrJustAfterTheTime(t *testing.T) {
 				t.Errorf("%d is still watched", i)
 			}
 		}
-		if w.awake || w.first != nil {
-			t.Error("the watch is awake with nothing to watch")
+		for _, l := range w.all {
+			if l.awake || l.first != nil {
+				t.Error("the watch is awake with nothing to watch")
+			}
 		}
 	})
 }
@@ -119,7 +121,9 @@ func TestWatch_ManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if w.first != nil {
-		t.Error("entries are left")
+	for _, l := range w.all {
+		if l.first != nil {
+			t.Error("entries are left")
+		}
 	}
 }

@@ -2,9 +2,11 @@ package telemetry
 
 import (
 	"database/sql"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,10 +19,10 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	inFlight prometheus.Gauge
+	inFlight atomic.Int64
 
-	mu     sync.RWMutex
-	series map[seriesKey]series // found once, because finding hashes every label
+	mu     sync.Mutex
+	series atomic.Pointer[map[seriesKey]series] // found once, because finding hashes every label; never changed, only replaced
 }
 
 type seriesKey struct {
@@ -44,12 +46,10 @@ func NewMetrics() *Metrics {
 			Name: "crema_http_request_duration_seconds", Help: "Time to answer a request.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"method", "route"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "crema_http_requests_in_flight", Help: "Requests that are being answered.",
-		}),
-		series: map[seriesKey]series{},
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight,
+	m.series.Store(&map[seriesKey]series{})
+	m.Gauge("http_requests_in_flight", "Requests that are being answered.", func() float64 { return float64(m.inFlight.Load()) })
+	m.registry.MustRegister(m.requests, m.duration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -84,27 +84,26 @@ func (m *Metrics) Gauge(name, help string, value func() float64) {
 }
 
 // Begin counts a request as in flight until Observe.
-func (m *Metrics) Begin() { m.inFlight.Inc() }
+func (m *Metrics) Begin() { m.inFlight.Add(1) }
 
 // Observe counts a request that is answered. Route is a pattern, never a path.
 func (m *Metrics) Observe(method, route string, status int, took time.Duration) {
-	m.inFlight.Dec()
+	m.inFlight.Add(-1)
 	s := m.find(seriesKey{method, route, status})
 	s.count.Inc()
 	s.duration.Observe(took.Seconds())
 }
 
 func (m *Metrics) find(k seriesKey) series {
-	m.mu.RLock()
-	s, ok := m.series[k]
-	m.mu.RUnlock()
-	if !ok {
-		s = series{m.requests.WithLabelValues(k.method, k.route, strconv.Itoa(k.status)), m.duration.WithLabelValues(k.method, k.route)}
-		m.mu.Lock()
-		m.series[k] = s
-		m.mu.Unlock()
+	if s, ok := (*m.series.Load())[k]; ok {
+		return s
 	}
-	return s
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := maps.Clone(*m.series.Load())
+	all[k] = series{m.requests.WithLabelValues(k.method, k.route, strconv.Itoa(k.status)), m.duration.WithLabelValues(k.method, k.route)}
+	m.series.Store(&all)
+	return all[k]
 }
 
 // WatchPool publishes the state of a connection pool; stats is called when somebody asks.

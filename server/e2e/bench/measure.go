@@ -244,10 +244,12 @@ func (t *table) add(c benchCase, connections int, m comparison) {
 			verdict, t.missed = "MISS", true
 		}
 	}
-	t.line("| %-28s | %5d | %7.0f | %8.0f | %5.2f | %5s | %-4s | %9s | %9s | %9s | %9s | %8d | %5d |", c.name, connections,
+	t.line("| %-28s | %5d | %7.0f | %8.0f | %5.2f | %5s | %-4s | %9s | %9s | %9s | %9s | %8.1f | %5.1f |", c.name, connections,
 		m.ours.perSecond, m.floor.perSecond, m.ratio, bar, verdict,
-		short(m.ours.p50), short(m.floor.p50), short(m.ours.p99), short(m.floor.p99), m.ours.cpu.Microseconds(), m.floor.cpu.Microseconds())
+		short(m.ours.p50), short(m.floor.p50), short(m.ours.p99), short(m.floor.p99), micros(m.ours.cpu), micros(m.floor.cpu))
 }
+
+func micros(d time.Duration) float64 { return d.Seconds() * 1e6 }
 
 func short(d time.Duration) string { return fmt.Sprintf("%.3f ms", d.Seconds()*1000) }
 

@@ -1,0 +1,123 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+const (
+	testFar   = 300 * time.Millisecond
+	testEvery = 50 * time.Millisecond
+)
+
+// pair returns both ends of a connection, the server's from a listener with short times.
+func pair(t *testing.T) (*listener, net.Conn, net.Conn) {
+	t.Helper()
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := patient(raw, testFar, testEvery)
+	client, err := net.Dial("tcp", raw.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _, _ = client.Close(), server.Close(), l.Close() })
+	return l, server, client
+}
+
+// readFor returns how long a read took that nobody answered.
+func readFor(t *testing.T, c net.Conn) time.Duration {
+	t.Helper()
+	start := time.Now()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the read ended with %v", err)
+	}
+	return time.Since(start)
+}
+
+func TestConn_EndsReadsAtTheirDeadlines(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]time.Duration{"past": -time.Hour, "near": testFar / 3, "far": 2 * testFar} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, server, _ := pair(t)
+			for range 2 { // the deadline of a read that has ended must not end another
+				if err := server.SetReadDeadline(time.Now().Add(after)); err != nil {
+					t.Fatal(err)
+				}
+				if took := readFor(t, server); took < after-time.Millisecond || took > max(after, 0)+10*testEvery {
+					t.Errorf("ended after %v, want %v", took, after)
+				}
+			}
+		})
+	}
+}
+
+func TestConn_ADeadlineThatIsMovedDoesNotCount(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]func(net.Conn){
+		"near, then none": func(c net.Conn) { _, _ = c.SetReadDeadline(time.Now().Add(testFar/3)), c.SetReadDeadline(time.Time{}) },
+		"near, then far": func(c net.Conn) {
+			_, _ = c.SetDeadline(time.Now().Add(testFar/3)), c.SetDeadline(time.Now().Add(time.Hour))
+		},
+		"far, then none": func(c net.Conn) { _, _ = c.SetReadDeadline(time.Now().Add(testFar)), c.SetDeadline(time.Time{}) },
+		"far, then later": func(c net.Conn) {
+			_, _ = c.SetDeadline(time.Now().Add(testFar)), c.SetReadDeadline(time.Now().Add(time.Hour))
+		},
+		"past, then none": func(c net.Conn) { _, _ = c.SetReadDeadline(time.Unix(1, 0)), c.SetReadDeadline(time.Time{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, server, client := pair(t)
+			set(server)
+			time.AfterFunc(2*testFar, func() { _, _ = client.Write([]byte("x")) })
+			if n, err := server.Read(make([]byte, 1)); n != 1 || err != nil {
+				t.Errorf("read %d, %v", n, err)
+			}
+		})
+	}
+}
+
+// TestConn_ASetDeadlineEndsAReadUnderWay is how net/http takes a connection back from the read that waits for the client to go.
+func TestConn_ASetDeadlineEndsAReadUnderWay(t *testing.T) {
+	t.Parallel()
+	_, server, _ := pair(t)
+	_ = server.SetReadDeadline(time.Now().Add(time.Hour))
+	time.AfterFunc(testEvery, func() { _ = server.SetReadDeadline(time.Unix(1, 0)) })
+	if took := readFor(t, server); took > testFar*10 {
+		t.Errorf("ended after %v", took)
+	}
+}
+
+func TestConn_IsForgottenWhenItCloses(t *testing.T) {
+	t.Parallel()
+	l, server, client := pair(t)
+	_ = client.Close()
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read %v", err)
+	}
+	_ = server.Close()
+	if err := server.SetReadDeadline(time.Now()); err == nil {
+		t.Error("a closed connection took a deadline")
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(testEvery) {
+		l.mu.Lock()
+		left, awake := len(l.conns), l.awake
+		l.mu.Unlock()
+		if left == 0 && !awake {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d connections are left; awake: %v", left, awake)
+		}
+	}
+}
