@@ -117,22 +117,33 @@ func findServer() (string, error) {
 
 // administrator is the connection that makes and drops databases. It stays, since PostgreSQL takes longer to accept
 // one than to answer, and ends with the process.
-var administrator = sync.OnceValues(func() (*pg.DB, error) {
+var administrator struct {
+	mu sync.Mutex
+	db *pg.DB
+}
+
+func administer(fn func(context.Context, *pg.DB) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	db, err := administration(ctx)
+	if err != nil {
+		return err
+	}
+	return fn(ctx, db)
+}
+
+func administration(ctx context.Context) (*pg.DB, error) {
 	u, err := server()
 	if err != nil {
 		return nil, err
 	}
-	return pg.Open(context.Background(), pg.Config{URL: u, Schema: "public", MaxConns: 2})
-})
-
-func administer(fn func(context.Context, *pg.DB) error) error {
-	db, err := administrator()
-	if err != nil {
-		return err
+	a := &administrator
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.db == nil {
+		a.db, err = pg.Open(ctx, pg.Config{URL: u, Schema: "public", MaxConns: 2})
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	return fn(ctx, db)
+	return a.db, err
 }
 
 func makeTemplate() (string, error) {

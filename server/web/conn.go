@@ -12,7 +12,8 @@ type listener struct {
 	net.Listener
 	far   time.Duration // how far away the end of a read must be to be left to the sweep
 	every time.Duration // how late such a read may end
-	mu    sync.Mutex
+
+	mu    sync.Mutex // before a conn's
 	conns map[*conn]struct{}
 	awake bool
 }
@@ -28,14 +29,13 @@ func patient(l net.Listener, far, every time.Duration) *listener {
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
 	raw, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	if tcp, ok := raw.(*net.TCPConn); ok && err == nil {
+		return &conn{TCPConn: tcp, home: l}, nil
 	}
-	tcp, ok := raw.(*net.TCPConn)
-	if !ok {
-		return raw, nil
-	}
-	c := &conn{TCPConn: tcp, home: l}
+	return raw, err
+}
+
+func (l *listener) add(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
@@ -43,15 +43,17 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.awake = true
 		time.AfterFunc(l.every, l.sweep)
 	}
-	return c, nil
 }
 
+// sweep keeps only connections with an end: one that a websocket has taken over is nobody's business here.
 func (l *listener) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	for c := range l.conns {
-		c.expire(now)
+		if !c.expire(now) {
+			delete(l.conns, c)
+		}
 	}
 	if l.awake = len(l.conns) > 0; l.awake {
 		time.AfterFunc(l.every, l.sweep)
@@ -64,24 +66,36 @@ type conn struct {
 	home *listener
 
 	mu    sync.Mutex
-	end   time.Time // of reads, while the sweep looks after it
-	armed bool      // the kernel's side of the connection has a deadline
+	end   time.Time // of reads, while it is left to the sweep
+	swept bool      // the sweep knows it, or is about to
+	armed bool      // the connection itself has a deadline
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
+	add, err := c.setReadDeadline(t)
+	if add {
+		c.home.add(c)
+	}
+	return err
+}
+
+// setReadDeadline says whether the sweep must be told.
+func (c *conn) setReadDeadline(t time.Time) (add bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end = time.Time{}
 	if t.IsZero() || time.Until(t) >= c.home.far {
 		c.end = t
+		add = !t.IsZero() && !c.swept
+		c.swept = c.swept || add
 		if !c.armed {
-			return nil
+			return add, nil
 		}
 		t = time.Time{}
 	}
 	c.armed = !t.IsZero()
-	return c.TCPConn.SetReadDeadline(t)
+	return add, c.TCPConn.SetReadDeadline(t)
 }
 
 // SetDeadline implements net.Conn.
@@ -92,15 +106,20 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-func (c *conn) expire(now time.Time) {
+// expire ends the read if it is time, and says whether there is an end to wait for.
+func (c *conn) expire(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.end.IsZero() || now.Before(c.end) {
-		return
+	if c.end.IsZero() {
+		c.swept = false
+		return false
 	}
-	c.armed = true
-	_ = c.TCPConn.SetReadDeadline(c.end) // fails only on a closed connection
-	c.end = time.Time{}
+	if !now.Before(c.end) {
+		c.armed = true
+		_ = c.TCPConn.SetReadDeadline(c.end) // fails only on a closed connection
+		c.end = time.Time{}
+	}
+	return true
 }
 
 // Close implements net.Conn.

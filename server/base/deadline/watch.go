@@ -26,6 +26,7 @@ type lane struct {
 	first *Entry
 	timer *time.Timer
 	awake bool
+	_     [64]byte // apart from the next one's cache line
 }
 
 // Expirer is told once, on a goroutine of its own, that its time is up.

@@ -19,7 +19,10 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+
+	_        [64]byte // apart from what is only read: each write takes a cache line from the other processors
 	inFlight atomic.Int64
+	_        [64]byte
 
 	mu     sync.Mutex
 	series atomic.Pointer[map[seriesKey]series] // found once, because finding hashes every label; never changed, only replaced

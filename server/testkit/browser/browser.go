@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 )
 
@@ -22,8 +24,10 @@ var candidates = []string{
 	"/Applications/Chromium.app/Contents/MacOS/Chromium",
 }
 
-// limit ends a browser that hangs, and with it the test.
-const limit = 5 * time.Minute
+const (
+	limit   = 5 * time.Minute  // ends a tab that hangs, and with it the test
+	closing = 10 * time.Second // for a browser to close by itself
+)
 
 // Find returns the browser's path, or "" when this machine has none. The variable CHROME overrides the search.
 func Find() string {
@@ -42,8 +46,9 @@ func Find() string {
 var shared *process
 
 // Main runs the tests of a package, from its TestMain, with one browser for all of them: to start one costs more than
-// most tests do. Each gets a tab of its own. They share cookies, so what sets one must end it; storage and cache
-// belong to origins, and each test's server is one. It returns the exit code.
+// most tests do. Each gets a tab of its own. They share cookies, which know no ports, so a test that needs one must not
+// be parallel; storage belongs to origins, of which each test's server is one, and goes with the tab. It returns the
+// exit code.
 func Main(m *testing.M) int {
 	shared = &process{}
 	defer shared.stop()
@@ -75,6 +80,7 @@ func Within(t testing.TB, limit time.Duration) context.Context {
 	ctx, stop := context.WithTimeout(root, limit)
 	ctx, closeTab := chromedp.NewContext(ctx, chromedp.WithNewWindow(false))
 	t.Cleanup(func() {
+		forget(ctx)
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Logf("closing the tab: %v", err)
 		}
@@ -89,43 +95,59 @@ func Within(t testing.TB, limit time.Duration) context.Context {
 	return ctx
 }
 
+// forget empties the storage of the page's origin: another test's server may get the same port.
+func forget(ctx context.Context) {
+	origin, err := chromedp.Run(ctx, chromedp.Evaluate[string]("location.origin"))
+	if err != nil || !strings.HasPrefix(origin, "http") {
+		return
+	}
+	_, _ = chromedp.Call(ctx, storage.ClearDataForOrigin, storage.ClearDataForOriginParams{Origin: origin, StorageTypes: "all"})
+}
+
 // process is a browser, started by whoever needs it first.
 type process struct {
 	mu      sync.Mutex
-	profile string
 	ctx     context.Context
 	release context.CancelFunc
 }
 
+// start returns the context of the running browser. One that has crashed is replaced.
 func (p *process) start() (context.Context, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx != nil {
+	if p.ctx != nil && p.ctx.Err() == nil {
 		return p.ctx, nil
 	}
-	var err error
-	if p.profile, err = os.MkdirTemp("", "crema-browser-"); err != nil {
-		return nil, err
-	}
-	var ctx context.Context
-	ctx, p.release = chromedp.NewExecAllocator(context.Background(), flags(Find(), p.profile)...)
+	p.end()
+	ctx, release := chromedp.NewExecAllocator(context.Background(), flags(Find())...)
 	ctx, _ = chromedp.NewContext(ctx) // release ends it
+	p.ctx, p.release = ctx, release
 	if err := chromedp.Do(ctx); err != nil {
+		p.end()
 		return nil, fmt.Errorf("start %s: %w", Find(), err)
 	}
-	p.ctx = ctx
 	return ctx, nil
 }
 
-// stop closes the browser and waits for its end, since its helpers write into the profile until then.
 func (p *process) stop() {
-	if p.ctx != nil {
-		_ = chromedp.Cancel(p.ctx) // release kills what did not close
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// end closes the browser, kills it when it does not, and has chromedp remove the profile that it made.
+func (p *process) end() {
+	if p.ctx == nil {
+		return
 	}
-	if p.release != nil {
-		p.release()
+	ctx, cancel := context.WithTimeout(p.ctx, closing)
+	defer cancel()
+	_ = chromedp.Cancel(ctx) // release does what this cannot
+	p.release()
+	if c := chromedp.FromContext(p.ctx); c != nil && c.Allocator != nil {
+		c.Allocator.Wait()
 	}
-	_ = os.RemoveAll(p.profile) // of a test; in a folder that is swept
+	p.ctx = nil
 }
 
 func missing(t testing.TB) {
@@ -137,10 +159,9 @@ func missing(t testing.TB) {
 	t.Skip(text)
 }
 
-func flags(path, profile string) []chromedp.ExecAllocatorOption {
+func flags(path string) []chromedp.ExecAllocatorOption {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
-		chromedp.UserDataDir(profile),
 		chromedp.WindowSize(1280, 900),
 		chromedp.DisableGPU,
 		chromedp.Flag("force-prefers-reduced-motion", true), // a processor draws each frame here
