@@ -69,7 +69,7 @@ func TestConn_ADeadlineThatIsMovedDoesNotCount(t *testing.T) {
 		"near, then far": func(c net.Conn) {
 			_, _ = c.SetDeadline(time.Now().Add(testFar/3)), c.SetDeadline(time.Now().Add(time.Hour))
 		},
-		"far, then none": func(c net.Conn) { _, _ = c.SetReadDeadline(time.Now().Add(2 * testFar)), c.SetDeadline(time.Time{}) },
+		"far, then none": func(c net.Conn) { _, _ = c.SetReadDeadline(time.Now().Add(2*testFar)), c.SetDeadline(time.Time{}) },
 		"far, then later": func(c net.Conn) {
 			_, _ = c.SetDeadline(time.Now().Add(2*testFar)), c.SetReadDeadline(time.Now().Add(time.Hour))
 		},
