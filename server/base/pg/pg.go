@@ -152,6 +152,18 @@ func (db *DB) Exec(ctx context.Context, q string, args ...any) (int64, error) {
 	return n, err
 }
 
+// ExecThrough is Exec for one short statement that may as well end once it has begun: the end of ctx stops the wait for a
+// connection, not the statement. That spares lib/pq a goroutine, which takes it a tenth of the time of an INSERT.
+func (db *DB) ExecThrough(ctx context.Context, q string, args ...any) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, Fault(err)
+	}
+	if s := db.pool.Stats(); s.InUse < s.MaxOpenConnections {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return db.Exec(ctx, q, args...)
+}
+
 // Each implements Querier.
 func (db *DB) Each(ctx context.Context, q string, args []any, scan func(Row) error) error {
 	return db.stmts.use(ctx, db.binder.bind(q), func(s *sqlx.Stmt) error {

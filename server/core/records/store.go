@@ -322,10 +322,11 @@ func arrayOf(rows []*row, value func(*row) (string, bool)) string {
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999") }
 
 // insert executes a plain INSERT of one row. done is false when the row is there, the schema is another
-// one, or the values do not fit: the upsert then says which.
+// one, or the values do not fit: the upsert then says which. A row whose INSERT has begun is stored even if the client
+// goes meanwhile, which it could not rule out anyway.
 func (u *upsert) insert(ctx context.Context, db *pg.DB) (done bool, err error) {
 	u.arguments()
-	n, err := db.Exec(ctx, u.statement(), u.args...)
+	n, err := db.ExecThrough(ctx, u.statement(), u.args...)
 	switch {
 	case err != nil && (isData(err) || isStale(err)):
 		return false, nil
