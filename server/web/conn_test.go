@@ -3,15 +3,18 @@ package web
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
 
 const (
-	testFar   = 300 * time.Millisecond
-	testEvery = 50 * time.Millisecond
+	testFar   = 100 * time.Millisecond
+	testEvery = 20 * time.Millisecond
 )
 
 // pair returns both ends of a connection, the server's from a listener with short times.
@@ -147,4 +150,58 @@ func TestConn_IsForgottenWhenItCloses(t *testing.T) {
 		t.Error("a closed connection took a deadline")
 	}
 	l.rest(t)
+}
+
+// TestConn_KeepsTheServersTimeLimits holds net/http's limits with these connections: who sends too slowly, or nothing, is
+// cut off, and a handler that takes longer than all limits is not.
+func TestConn_KeepsTheServersTimeLimits(t *testing.T) {
+	t.Parallel()
+	const limit = 2 * time.Second // a busy machine is slow to send
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := NewServer("", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(limit + limit/2)
+		if r.Context().Err() != nil {
+			t.Error("the client is taken for gone")
+		}
+	}), slog.New(slog.DiscardHandler))
+	server.ReadHeaderTimeout, server.ReadTimeout, server.IdleTimeout = limit, limit, limit
+	over := make(chan error, 1)
+	go func() { over <- server.Serve(patient(raw, testFar, testEvery)) }()
+	t.Cleanup(func() { _, _ = server.Close(), <-over })
+	for name, c := range map[string]struct {
+		sent    string
+		answers int
+	}{
+		"nothing":         {"", 0},
+		"half a header":   {"GET / HTTP/1.1\r\nHost: s", 0},
+		"idle after one":  {"GET / HTTP/1.1\r\nHost: shop\r\n\r\n", 1},
+		"one with a body": {"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\n12345", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			client, err := net.Dial("tcp", raw.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close() //nolint:errcheck // the server has closed it
+			_ = client.SetDeadline(start.Add(20 * time.Second))
+			if _, err := io.WriteString(client, c.sent); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(client)
+			if err != nil {
+				t.Fatalf("the connection stays open: %v", err)
+			}
+			if n := strings.Count(string(got), "HTTP/1.1 200 OK"); n != c.answers {
+				t.Errorf("%d answers, want %d: %q", n, c.answers, got)
+			}
+			if took := time.Since(start); took < limit {
+				t.Errorf("closed after %v", took)
+			}
+		})
+	}
 }

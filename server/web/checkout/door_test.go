@@ -21,7 +21,10 @@ import (
 	"crema/server/web/checkout"
 )
 
-const webhookSecret = "whsec_doorofthetest"
+const (
+	webhookSecret = "whsec_doorofthetest"
+	buyer         = "ada.lovelace@example.com" // no part of it is hexadecimal, as ids and links are
+)
 
 // shop is the door in the server's stack, on a database and a sandbox of its own.
 type shop struct {
@@ -68,7 +71,7 @@ func newShop(t *testing.T, change func(*payments.Config)) *shop {
 func (s *shop) order() (id, link string) {
 	s.t.Helper()
 	p, err := s.payments.OpenCheckout(s.t.Context(), lambda.Checkout{
-		Items: []lambda.CheckoutItem{{Product: "kenya-aa", Quantity: 2}, {Product: "colombia", Quantity: 1}}, Email: "ada@example.com", OrderKey: "key-of-the-test",
+		Items: []lambda.CheckoutItem{{Product: "kenya-aa", Quantity: 2}, {Product: "colombia", Quantity: 1}}, Email: buyer, OrderKey: "key-of-the-test",
 	})
 	if err != nil || p.Status != lambda.AtCheckout {
 		s.t.Fatalf("no checkout: %+v %v", p, err)
@@ -160,7 +163,7 @@ var states = map[string]struct {
 			"Visa ending in 4242", "ch_door", "Bean & Co", "hello@bean.example", "21 November 2026, 09:30 UTC", "USD", "not a real receipt",
 		},
 		markup:  []string{`title="2026-11-21 09:30:00 UTC"`, `href="mailto:hello@bean.example"`, `datetime="2026-11-21T09:30:00Z"`},
-		without: []string{"http-equiv", "ada@example.com", "Continue to secure"},
+		without: []string{"http-equiv", buyer, "Continue to secure"},
 	},
 	"partially refunded": {
 		set: func(s *shop, id string) {
@@ -220,7 +223,7 @@ func TestOrder_SaysEveryStateInWords(t *testing.T) {
 					t.Errorf("the page lacks %s", want)
 				}
 			}
-			for _, bad := range append(c.without, "ada@example.com", "<style", " style=", "onclick", "ZgotmplZ", "<no value>") {
+			for _, bad := range append(c.without, buyer, "<style", " style=", "onclick", "ZgotmplZ", "<no value>") {
 				if strings.Contains(page, bad) {
 					t.Errorf("the page holds %s", bad)
 				}
@@ -250,7 +253,7 @@ func TestOrder_HeadersKeepTheLinkSecret(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(link, "@") || strings.Contains(link, "%40") || strings.Contains(link, "example") { // "ada" is hexadecimal too
+	if strings.Contains(link, "@") || strings.Contains(link, "lovelace") || strings.Contains(link, "example") {
 		t.Errorf("the link tells who buys: %s", link)
 	}
 }
