@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -171,6 +172,7 @@ func TestConn_KeepsTheServersTimeLimits(t *testing.T) {
 	over := make(chan error, 1)
 	go func() { over <- server.Serve(patient(raw, testFar, testEvery)) }()
 	t.Cleanup(func() { _, _ = server.Close(), <-over })
+	var clients sync.WaitGroup
 	for name, c := range map[string]struct {
 		sent    string
 		answers int
@@ -180,28 +182,36 @@ func TestConn_KeepsTheServersTimeLimits(t *testing.T) {
 		"idle after one":  {"GET / HTTP/1.1\r\nHost: shop\r\n\r\n", 1},
 		"one with a body": {"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\n\r\n12345", 1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		clients.Go(func() {
 			start := time.Now()
-			client, err := net.Dial("tcp", raw.Addr().String())
+			got, err := untilClosed(raw.Addr().String(), c.sent)
 			if err != nil {
-				t.Fatal(err)
+				t.Errorf("%s: the connection stays open: %v", name, err)
 			}
-			defer client.Close() //nolint:errcheck // the server has closed it
-			_ = client.SetDeadline(start.Add(20 * time.Second))
-			if _, err := io.WriteString(client, c.sent); err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(client)
-			if err != nil {
-				t.Fatalf("the connection stays open: %v", err)
-			}
-			if n := strings.Count(string(got), "HTTP/1.1 200 OK"); n != c.answers {
-				t.Errorf("%d answers, want %d: %q", n, c.answers, got)
+			if n := strings.Count(got, "HTTP/1.1 200 OK"); n != c.answers {
+				t.Errorf("%s: %d answers, want %d: %q", name, n, c.answers, got)
 			}
 			if took := time.Since(start); took < limit {
-				t.Errorf("closed after %v", took)
+				t.Errorf("%s: closed after %v", name, took)
 			}
 		})
 	}
+	clients.Wait()
+}
+
+// untilClosed sends a text and returns what comes until the server closes the connection.
+func untilClosed(address, text string) (string, error) {
+	client, err := net.Dial("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close() //nolint:errcheck // the server has closed it
+	if err := client.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(client, text); err != nil {
+		return "", err
+	}
+	got, err := io.ReadAll(client)
+	return string(got), err
 }
